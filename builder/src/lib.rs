@@ -1,0 +1,8 @@
+//! Slipway turns Dockerfiles into container images.
+//!
+//! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
+
+pub mod content;
+pub mod progress;
+pub mod request;
+pub mod rootfs;

@@ -1,0 +1,123 @@
+//! What a build tells while it runs. Every module sends [`Event`]s through one [`Progress`]; one renderer shows them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Numbers the steps of one build, in the order they were announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepId(pub u32);
+
+/// Which of a program's two outputs a log line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A step exists. `name` is what is shown: `[build 2/5] RUN make`.
+    Announced {
+        /// Its number.
+        step: StepId,
+        /// Its name.
+        name: String,
+    },
+    /// It runs now.
+    Started {
+        /// Its number.
+        step: StepId,
+    },
+    /// An earlier result was taken; it did not run.
+    Cached {
+        /// Its number.
+        step: StepId,
+    },
+    /// A line of output, without its line ending, exactly as the program wrote it.
+    Log {
+        /// Its number.
+        step: StepId,
+        /// Where it came from.
+        stream: Stream,
+        /// The bytes.
+        line: Vec<u8>,
+    },
+    /// Some bytes of something were moved; sent often.
+    Transfer {
+        /// The step they belong to.
+        step: StepId,
+        /// What is moved: a short digest, a file name.
+        item: String,
+        /// Bytes moved until now.
+        current: u64,
+        /// Bytes in all, when that is known.
+        total: Option<u64>,
+    },
+    /// It is done.
+    Finished {
+        /// Its number.
+        step: StepId,
+        /// How long it ran.
+        elapsed: Duration,
+    },
+    /// It failed.
+    Failed {
+        /// Its number.
+        step: StepId,
+        /// How long it ran.
+        elapsed: Duration,
+        /// What went wrong, in one line.
+        error: String,
+    },
+    /// Something the user should know; not tied to a step.
+    Warning {
+        /// The whole text; may have several lines.
+        text: String,
+    },
+}
+
+/// Takes events. It is called from many threads and must not block for long.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+/// The handle every module sends its events through.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Sink>);
+
+impl Progress {
+    /// Sends to `sink`.
+    pub fn new(sink: Arc<dyn Sink>) -> Self {
+        Self(sink)
+    }
+
+    /// Sends to nobody.
+    pub fn none() -> Self {
+        struct Nobody;
+        impl Sink for Nobody {
+            fn event(&self, _: Event) {}
+        }
+        Self(Arc::new(Nobody))
+    }
+
+    /// Sends one event.
+    pub fn send(&self, event: Event) {
+        self.0.event(event);
+    }
+
+    /// Sends a warning.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.send(Event::Warning { text: text.into() });
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}

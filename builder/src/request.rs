@@ -1,0 +1,177 @@
+//! What is asked of a build: plain data, checked by the command line, read by everything below it.
+
+use registry_client::platform::Platform;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// One build.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Where `COPY` and `ADD` take files from.
+    pub context: ContextSource,
+    /// Which Dockerfile.
+    pub dockerfile: DockerfileSource,
+    /// `--target`.
+    pub target: Option<String>,
+    /// `-t`, unparsed references.
+    pub tags: Vec<String>,
+    /// `--build-arg NAME=value`; a name without value took it from the environment, or is absent here.
+    pub build_args: BTreeMap<String, String>,
+    /// `--build-context name=...`.
+    pub build_contexts: BTreeMap<String, NamedContext>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `--platform`; the host's when empty.
+    pub platforms: Vec<Platform>,
+    /// `--network`.
+    pub network: NetworkMode,
+    /// `--no-cache` and `--no-cache-filter`.
+    pub no_cache: NoCache,
+    /// `--pull`: ask the registry even when the store knows the image.
+    pub pull: bool,
+    /// `--add-host name:address`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
+    /// `--shm-size`, in bytes.
+    pub shm_size: Option<u64>,
+    /// Outputs; the store when empty.
+    pub outputs: Vec<Output>,
+    /// `--iidfile`.
+    pub iid_file: Option<PathBuf>,
+    /// `--metadata-file`.
+    pub metadata_file: Option<PathBuf>,
+    /// `SOURCE_DATE_EPOCH`: nothing this build makes is newer.
+    pub source_date_epoch: Option<SystemTime>,
+    /// `--secret`, by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// How many steps may run at once; the number of processors when absent.
+    pub parallelism: Option<usize>,
+}
+
+/// Where the build context is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextSource {
+    /// A directory, read in place.
+    Directory(PathBuf),
+    /// A tar archive, or a Dockerfile alone, on standard input.
+    Stdin,
+}
+
+/// Where the Dockerfile is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DockerfileSource {
+    /// `Dockerfile` (or `dockerfile`) of the context.
+    Default,
+    /// `-f PATH`, relative to the current directory.
+    Path(PathBuf),
+    /// `-f -`.
+    Stdin,
+}
+
+/// A `--build-context`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory.
+    Directory(PathBuf),
+    /// `docker-image://reference`, unparsed.
+    Image(String),
+    /// `oci-layout://path[:tag][@digest]`.
+    OciLayout {
+        /// The layout directory.
+        path: PathBuf,
+        /// Which image of it: tag or digest.
+        reference: Option<String>,
+    },
+}
+
+/// Network of RUN steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "named after the value")]
+pub enum NetworkMode {
+    #[default]
+    Default,
+    Host,
+    None,
+}
+
+/// Which steps run although an earlier result is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NoCache {
+    /// None.
+    #[default]
+    Nothing,
+    /// All: `--no-cache`.
+    All,
+    /// Those of the named stages: `--no-cache-filter`.
+    Stages(Vec<String>),
+}
+
+/// `--ulimit name=soft[:hard]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// `nofile`...
+    pub name: String,
+    /// Soft limit; `None` is unlimited.
+    pub soft: Option<u64>,
+    /// Hard limit; `None` is unlimited.
+    pub hard: Option<u64>,
+}
+
+/// Where a secret comes from; its value is read when a RUN needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file.
+    File(PathBuf),
+    /// A value that the command line took from an environment variable.
+    Value(Vec<u8>),
+}
+
+/// `-o`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// `type=`.
+    pub kind: OutputKind,
+    /// `dest=`; `None` with tar-like kinds is standard output.
+    pub dest: Option<PathBuf>,
+    /// `name=`, unparsed references; `-t` when empty.
+    pub names: Vec<String>,
+    /// `push=true`.
+    pub push: bool,
+    /// `compression=`.
+    pub compression: Option<CompressionKind>,
+    /// `compression-level=`.
+    pub compression_level: Option<i32>,
+    /// `force-compression=true`: also layers that exist compressed otherwise.
+    pub force_compression: bool,
+    /// `oci-mediatypes=`; `None` takes the kind's default.
+    pub oci_mediatypes: Option<bool>,
+    /// `tar=false` of `type=oci`: a directory.
+    pub tar: bool,
+    /// `annotation.KEY=VALUE` of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// `load`: into a Docker or podman of this machine (`--load`).
+    pub load: bool,
+}
+
+/// `type=` of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "named after the value")]
+pub enum OutputKind {
+    Image,
+    Oci,
+    Docker,
+    Tar,
+    Local,
+    CacheOnly,
+}
+
+/// `compression=` of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "named after the value")]
+pub enum CompressionKind {
+    Uncompressed,
+    Gzip,
+    Zstd,
+}

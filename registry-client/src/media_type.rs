@@ -1,0 +1,98 @@
+//! Media types of OCI (image-spec media-types.md) and of Docker (schema 2).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+macro_rules! media_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A media type; what is not known here is kept as it was.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum MediaType {
+            $($(#[$doc])* $name,)*
+            /// Anything else.
+            Other(String),
+        }
+
+        impl MediaType {
+            /// The media type as text.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$name => $text,)*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+
+        impl From<&str> for MediaType {
+            fn from(text: &str) -> Self {
+                match text {
+                    $($text => Self::$name,)*
+                    _ => Self::Other(text.to_owned()),
+                }
+            }
+        }
+    };
+}
+
+media_types! {
+    /// An OCI manifest.
+    OciManifest = "application/vnd.oci.image.manifest.v1+json",
+    /// An OCI index.
+    OciIndex = "application/vnd.oci.image.index.v1+json",
+    /// An OCI image config.
+    OciConfig = "application/vnd.oci.image.config.v1+json",
+    /// A layer as a plain tar.
+    OciLayer = "application/vnd.oci.image.layer.v1.tar",
+    /// A layer as a gzipped tar.
+    OciLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip",
+    /// A layer as a tar compressed with zstd.
+    OciLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd",
+    /// The empty JSON object.
+    OciEmpty = "application/vnd.oci.empty.v1+json",
+    /// A Docker schema 2 manifest.
+    DockerManifest = "application/vnd.docker.distribution.manifest.v2+json",
+    /// A Docker manifest list.
+    DockerManifestList = "application/vnd.docker.distribution.manifest.list.v2+json",
+    /// A Docker image config.
+    DockerConfig = "application/vnd.docker.container.image.v1+json",
+    /// A Docker layer as a plain tar.
+    DockerLayer = "application/vnd.docker.image.rootfs.diff.tar",
+    /// A Docker layer as a gzipped tar.
+    DockerLayerGzip = "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    /// A Docker layer that may be hosted elsewhere.
+    DockerForeignLayerGzip = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    /// Docker's first manifest format; refused.
+    DockerSchema1 = "application/vnd.docker.distribution.manifest.v1+json",
+    /// Docker's first manifest format, signed; refused.
+    DockerSchema1Signed = "application/vnd.docker.distribution.manifest.v1+prettyjws",
+}
+
+impl MediaType {
+    /// An index or a manifest list.
+    pub fn is_index(&self) -> bool {
+        matches!(self, Self::OciIndex | Self::DockerManifestList)
+    }
+
+    /// A manifest of one image.
+    pub fn is_manifest(&self) -> bool {
+        matches!(self, Self::OciManifest | Self::DockerManifest)
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for MediaType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for MediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from(&*<std::borrow::Cow<'de, str>>::deserialize(deserializer)?))
+    }
+}
