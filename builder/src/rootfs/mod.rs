@@ -3,6 +3,10 @@
 //! Every path in it is resolved by the kernel as if the tree were `/` (`openat2(2)` with `RESOLVE_IN_ROOT`): absolute
 //! symbolic links and `..` stay inside, whatever the tree holds and whoever changes it meanwhile.
 
+mod xattr_flavor;
+
+pub use xattr_flavor::XattrFlavor;
+
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::OsString;

@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+/// Which extended attributes carry overlayfs' own marks in a directory that is (or will be) a layer of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XattrFlavor {
+    /// `trusted.overlay.*`: mounts made with `CAP_SYS_ADMIN` in the initial user namespace.
+    Trusted,
+    /// `user.overlay.*`: mounts made with the option `userxattr`, as in a user namespace.
+    User,
+}
