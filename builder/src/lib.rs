@@ -6,3 +6,4 @@ pub mod content;
 pub mod progress;
 pub mod request;
 pub mod rootfs;
+pub mod store;

@@ -1,0 +1,214 @@
+//! `layers/`: unpacked layers by DiffID, and which blobs hold a layer.
+
+use super::document::{self, rename_new};
+use super::error::{At, StoreError};
+use super::snapshots::SnapshotId;
+use super::stamp::Stamp;
+use super::{KeyLock, Store};
+use registry_client::digest::{DiffId, Digest};
+use registry_client::media_type::MediaType;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What is known of an unpacked layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerMeta {
+    /// The layer.
+    pub diff_id: DiffId,
+    /// Bytes of its uncompressed tar.
+    pub size: u64,
+}
+
+/// An unpacked layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerDir {
+    /// The directory, in overlay form. It is shared: mount it as a lower directory, never write to it.
+    pub path: PathBuf,
+    /// What is known of it.
+    pub meta: LayerMeta,
+    /// The snapshot it is, when it was built here.
+    pub snapshot: Option<SnapshotId>,
+}
+
+/// A form of a layer that is in `blobs/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerBlob {
+    /// Of the stored bytes.
+    pub digest: Digest,
+    /// Bytes stored.
+    pub size: u64,
+    /// Tells the compression.
+    pub media_type: MediaType,
+}
+
+/// `meta.json`.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    meta: LayerMeta,
+    snapshot: Option<SnapshotId>,
+    stamp: Stamp,
+}
+
+/// The layers of a store.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    store: Store,
+}
+
+impl Layers {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    fn dir(&self, diff_id: &DiffId) -> PathBuf {
+        self.store.path("layers").join(diff_id.0.hex())
+    }
+
+    /// The unpacked layer, when it is there and whole.
+    pub fn get(&self, diff_id: DiffId) -> Option<LayerDir> {
+        let dir = self.dir(&diff_id);
+        let stored: Stored = document::read(&dir.join("meta.json"))?;
+        if stored.meta.diff_id != diff_id {
+            return None;
+        }
+        let path = match &stored.snapshot {
+            Some(id) => {
+                let snapshot = self.store.snapshots().get(id)?;
+                if !snapshot.is_sound() {
+                    return None;
+                }
+                snapshot.upper()
+            }
+            None if stored.stamp.is_sound(&self.store.synced()) => dir.join("fs"),
+            None => return None,
+        };
+        path.is_dir().then_some(LayerDir { path, meta: stored.meta, snapshot: stored.snapshot })
+    }
+
+    /// The exclusive right to unpack the layer; waits while somebody else has it. Look again after taking it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn lock(&self, diff_id: DiffId) -> Result<KeyLock, StoreError> {
+        self.store.lock("layer", &diff_id.0.hex())
+    }
+
+    /// Starts unpacking a layer into an empty directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn begin(&self, diff_id: DiffId) -> Result<LayerBuilder, StoreError> {
+        let dir = self.store.scratch("layer")?;
+        std::fs::create_dir_all(dir.join("fs")).at("create", &dir)?;
+        Ok(LayerBuilder { store: self.store.clone(), dir, diff_id })
+    }
+
+    /// Makes the snapshot serve as the unpacked form of a layer that was packed from it. A layer that is there already
+    /// stays.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn link_snapshot(&self, meta: LayerMeta, snapshot: SnapshotId) -> Result<(), StoreError> {
+        if self.get(meta.diff_id).is_some() {
+            return Ok(());
+        }
+        let dir = self.store.scratch("layer")?;
+        std::fs::create_dir(&dir).at("create", &dir)?;
+        let diff_id = meta.diff_id;
+        self.publish(&dir, &Stored { meta, snapshot: Some(snapshot), stamp: Stamp::now() }, diff_id)
+    }
+
+    /// Writes `meta.json` into `dir` and gives the directory its name.
+    fn publish(&self, dir: &Path, stored: &Stored, diff_id: DiffId) -> Result<(), StoreError> {
+        let meta = dir.join("meta.json");
+        std::fs::write(&meta, document::encode(stored, &meta)?).at("write", &meta)?;
+        let target = self.dir(&diff_id);
+        while !rename_new(dir, &target)? {
+            if self.get(diff_id).is_some() {
+                // Somebody was faster, with the same content.
+                return self.store.discard(dir);
+            }
+            self.store.discard(&target)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the unpacked layer to the garbage; its blobs stay. Only while nobody can be using it.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn remove(&self, diff_id: DiffId) -> Result<(), StoreError> {
+        self.store.discard(&self.dir(&diff_id))
+    }
+
+    fn blobs_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.store.path("cache/blobs").join(diff_id.0.hex())
+    }
+
+    /// Remembers that `blob`, which is in the store, unpacks to the layer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add_blob(&self, diff_id: DiffId, blob: LayerBlob) -> Result<(), StoreError> {
+        let path = self.blobs_path(&diff_id);
+        let _lock = self.store.lock("blobs of", &diff_id.0.hex())?;
+        let mut blobs: Vec<LayerBlob> = document::read(&path).unwrap_or_default();
+        if blobs.contains(&blob) {
+            return Ok(());
+        }
+        blobs.push(blob);
+        self.store.write_cache(&path, &blobs)
+    }
+
+    /// The blobs of the store that unpack to the layer, in the order they became known.
+    pub fn blobs_of(&self, diff_id: DiffId) -> Vec<LayerBlob> {
+        let mut blobs: Vec<LayerBlob> = document::read(&self.blobs_path(&diff_id)).unwrap_or_default();
+        blobs.retain(|blob| self.store.blobs().size(&blob.digest) == Some(blob.size));
+        blobs
+    }
+
+    /// Every unpacked layer that is whole.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<LayerDir>, StoreError> {
+        let dir = self.store.path("layers");
+        let mut layers = Vec::new();
+        for entry in std::fs::read_dir(&dir).at("list", &dir)? {
+            let meta = entry.at("list", &dir)?.path().join("meta.json");
+            if let Some(layer) = document::read::<Stored>(&meta).and_then(|s| self.get(s.meta.diff_id)) {
+                layers.push(layer);
+            }
+        }
+        layers.sort_by_key(|l| l.meta.diff_id);
+        Ok(layers)
+    }
+}
+
+/// A layer that is being unpacked. Without a [`commit`](Self::commit) it is garbage, deleted when the store is closed.
+#[derive(Debug)]
+pub struct LayerBuilder {
+    store: Store,
+    dir: PathBuf,
+    diff_id: DiffId,
+}
+
+impl LayerBuilder {
+    /// The empty directory to unpack into.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join("fs")
+    }
+
+    /// Gives the layer its name; `size` is that of its uncompressed tar, whose digest the caller has compared with the
+    /// DiffID.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn commit(self, size: u64) -> Result<LayerDir, StoreError> {
+        let (layers, diff_id) = (self.store.layers(), self.diff_id);
+        let stored = Stored { meta: LayerMeta { diff_id, size }, snapshot: None, stamp: Stamp::now() };
+        layers.publish(&self.dir, &stored, diff_id)?;
+        let path = layers.dir(&diff_id).join("fs");
+        Ok(layers.get(diff_id).unwrap_or(LayerDir { path, meta: stored.meta, snapshot: None }))
+    }
+}

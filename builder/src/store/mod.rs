@@ -1,0 +1,354 @@
+//! The store: everything that outlives a build, in plain files.
+//!
+//! ```text
+//! oci-layout index.json blobs/sha256/<hex>   an OCI image layout (image-layout.md) that other tools can read
+//! store.json                                 format, and whose overlay marks the directories carry
+//! layers/<hex of the DiffID>/{fs,meta.json}  an unpacked layer, in overlay form; or meta.json alone, naming a snapshot
+//! snapshots/<id>/{fs,tree,meta.json}         the result of a step: an overlay upper directory, and what is in it
+//! cache/steps/<key>                          step records
+//! cache/content/<hash>                       what a step made of which parent -> the first snapshot of that content
+//! cache/slots/<hash>                         the last key of a step of a Dockerfile, for explaining a miss
+//! cache/blobs/<hex of the DiffID>            compressed forms of a layer that are in blobs/
+//! cache/synced                               see below
+//! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
+//! tmp/<random>/                              what a process is making, and its garbage
+//! locks/                                     `store`, and a file per key while it is held
+//! ```
+//!
+//! **Killed at any moment.** Everything is made under `tmp/` and renamed. What refers to something is written after it:
+//! index.json after blobs, a step record after its snapshot. So a process that dies leaves nothing but its directory in
+//! `tmp/`, which the next [`Store::sweep`] deletes.
+//!
+//! **The machine stops.** Promises are synced, caches are not:
+//! - a blob is synced before it gets its name, and index.json with all directories on its way: a tagged image stays;
+//! - documents (`meta.json`, records) carry a checksum; a damaged one is absent;
+//! - layers and snapshots carry the boot they were made in. Those of an earlier boot count only if that boot
+//!   noted a later [`Store::sync`]. A suspect layer is absent: it is unpacked again from its blob. A suspect snapshot is
+//!   offered apart ([`Records::suspect`]), to be compared with its `tree` and [confirmed](Snapshots::confirm) or
+//!   [discarded](Snapshots::discard).
+//!
+//! **Several processes.** Each holds `locks/store` shared while it has the store open; collecting garbage takes it
+//! exclusively. [`Store::lock`] keeps two of them from making the same thing.
+
+mod blobs;
+mod document;
+mod error;
+mod images;
+mod layers;
+mod lock;
+mod logs;
+mod records;
+mod scratch;
+mod snapshots;
+mod stamp;
+#[cfg(test)]
+mod tests;
+
+pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError};
+pub(crate) use error::At;
+pub use error::StoreError;
+pub use images::{Image, Images};
+pub use layers::{LayerBlob, LayerBuilder, LayerDir, LayerMeta, Layers};
+pub use lock::KeyLock;
+pub use logs::Logs;
+pub use records::{Records, StepRecord};
+pub use snapshots::{ActiveSnapshot, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
+
+use crate::rootfs::XattrFlavor;
+use document::Durability;
+use rustix::fs::FlockOperation;
+use scratch::Scratch;
+use serde::{Deserialize, Serialize};
+use stamp::Stamp;
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The format of the directories, in `store.json`.
+const FORMAT: u32 = 1;
+
+const DIRECTORIES: [&str; 13] = [
+    "blobs/sha256",
+    "layers",
+    "snapshots",
+    "cache",
+    "cache/steps",
+    "cache/content",
+    "cache/slots",
+    "cache/blobs",
+    "contexts",
+    "mounts",
+    "logs",
+    "tmp",
+    "locks",
+];
+
+/// What `store.json` says.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    xattrs: XattrFlavor,
+}
+
+/// An open store. Cloning gives another handle of the same one; it is closed with the last of them and of what they
+/// gave out.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    flavor: XattrFlavor,
+    scratch: Mutex<Option<Arc<Scratch>>>,
+    lock: File,
+}
+
+impl Store {
+    /// Opens the store at `root`, made when it is not there. Waits while another process collects garbage in it.
+    ///
+    /// # Errors
+    /// When the directory is something else, has another format or flavor, or cannot be used.
+    pub fn open(root: &Path, flavor: XattrFlavor) -> Result<Self, StoreError> {
+        let root = std::path::absolute(root).at("open", root)?;
+        let lock_path = root.join("locks/store");
+        let lock = match lock::open_lock_file(&lock_path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                make_directories(&root)?;
+                lock::open_lock_file(&lock_path)?
+            }
+            other => other?,
+        };
+        lock::lock(&lock, FlockOperation::LockShared).at("lock", &lock_path)?;
+        let store = Self { shared: Arc::new(Shared { root, flavor, scratch: Mutex::new(None), lock }) };
+        store.check_header()?;
+        Ok(store)
+    }
+
+    /// Reads `store.json`, made when it is not there.
+    fn check_header(&self) -> Result<(), StoreError> {
+        let path = self.path("store.json");
+        let text = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                make_directories(self.root())?;
+                let index = images::empty_index();
+                let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
+                document::create(&self.scratch("layout")?, &self.path("oci-layout"), layout)?;
+                document::create(&self.scratch("index")?, &self.path("index.json"), &index)?;
+                let header = serde_json::json!({ "format": FORMAT, "xattrs": self.flavor() }).to_string();
+                document::create(&self.scratch("header")?, &path, header.as_bytes())?;
+                std::fs::read(&path)
+            }
+            other => other,
+        }
+        .at("read", &path)?;
+        let header: Header = serde_json::from_slice(&text)
+            .map_err(|e| StoreError::Malformed { path: path.clone(), why: e.to_string() })?;
+        let root = self.root().to_owned();
+        if header.format != FORMAT {
+            return Err(StoreError::Format { path: root, found: header.format, known: FORMAT });
+        }
+        if header.xattrs != self.flavor() {
+            return Err(StoreError::Flavor { path: root, made: header.xattrs, wanted: self.flavor() });
+        }
+        Ok(())
+    }
+
+    /// The directory of the store, absolute.
+    pub fn root(&self) -> &Path {
+        &self.shared.root
+    }
+
+    /// Whose marks the layers and snapshots in it carry.
+    pub fn flavor(&self) -> XattrFlavor {
+        self.shared.flavor
+    }
+
+    /// Blobs, by digest.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(self.clone())
+    }
+
+    /// Unpacked layers, by DiffID.
+    pub fn layers(&self) -> Layers {
+        Layers::new(self.clone())
+    }
+
+    /// Results of steps, by id.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.clone())
+    }
+
+    /// What steps gave, by key.
+    pub fn records(&self) -> Records {
+        Records::new(self.clone())
+    }
+
+    /// Images, by name and id.
+    pub fn images(&self) -> Images {
+        Images::new(self.clone())
+    }
+
+    /// Logs of builds.
+    pub fn logs(&self) -> Logs {
+        Logs::new(self.clone())
+    }
+
+    /// The file of the stat index of the context `canonical`, a path without links.
+    pub fn context_index(&self, canonical: &Path) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        self.path("contexts").join(hash_name(canonical.as_os_str().as_bytes()))
+    }
+
+    /// The directory of the cache mount `id`, made when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn cache_mount(&self, id: &str) -> Result<PathBuf, StoreError> {
+        let path = self.path("mounts").join(hash_name(id.as_bytes()));
+        match std::fs::create_dir(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(StoreError::io("create", &path, e))
+            }
+            _ => Ok(path),
+        }
+    }
+
+    /// The exclusive right to make one thing, across threads and processes: waits until it is free. `kind` and `key`
+    /// are free text.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn lock(&self, kind: &str, key: &str) -> Result<KeyLock, StoreError> {
+        loop {
+            if let Some(lock) = KeyLock::take(&self.lock_path(kind, key), true)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// As [`lock`](Self::lock), without waiting: `None` when it is taken.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn try_lock(&self, kind: &str, key: &str) -> Result<Option<KeyLock>, StoreError> {
+        KeyLock::take(&self.lock_path(kind, key), false)
+    }
+
+    fn lock_path(&self, kind: &str, key: &str) -> PathBuf {
+        // `.` cannot be in the hash, so no key can meet the lock of the store.
+        self.path("locks").join(format!("{}.lock", hash_name(format!("{kind}\0{key}").as_bytes())))
+    }
+
+    /// Waits until everything that is in the store now is on the disk, and notes that. It costs what the disk costs:
+    /// call it at the end of a build that took long anyway, or beside one.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let before = Stamp::now();
+        let root = File::open(self.root()).at("open", self.root())?;
+        rustix::fs::syncfs(&root).at("sync", self.root())?;
+        let _lock = self.lock("cache", "synced")?;
+        stamp::note_sync(&self.scratch("synced")?, &self.synced(), &before)
+    }
+
+    /// Deletes what processes that died have left in `tmp/`; says how many had. It may take long: call it when nobody
+    /// waits.
+    ///
+    /// # Errors
+    /// When `tmp/` cannot be read.
+    pub fn sweep(&self) -> Result<usize, StoreError> {
+        scratch::sweep(&self.path("tmp"))
+    }
+
+    /// Runs `f` while no other process has the store open: what nobody refers to can be moved away. Handles of this
+    /// process are the caller's affair.
+    ///
+    /// # Errors
+    /// `InUse` when another process has it open, and what `f` says.
+    pub fn exclusively<T>(&self, f: impl FnOnce(&Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let path = self.path("locks/store");
+        if !lock::lock(&self.shared.lock, FlockOperation::NonBlockingLockExclusive).at("lock", &path)? {
+            // Converting a lock is not atomic: a failed attempt can have dropped the shared one.
+            lock::lock(&self.shared.lock, FlockOperation::LockShared).at("lock", &path)?;
+            return Err(StoreError::InUse { path: self.root().to_owned() });
+        }
+        let result = f(self);
+        lock::lock(&self.shared.lock, FlockOperation::LockShared).at("lock", &path)?;
+        result
+    }
+
+    /// A directory of its own under `tmp/`, on the file system of the store; deleted when the store is closed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self.scratch("dir")?;
+        std::fs::create_dir(&path).at("create", &path)?;
+        Ok(path)
+    }
+
+    /// Moves `path` of the store aside, to be deleted when the store is closed.
+    fn discard(&self, path: &Path) -> Result<(), StoreError> {
+        match std::fs::rename(path, self.scratch("garbage")?) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.shared.root.join(name)
+    }
+
+    fn synced(&self) -> PathBuf {
+        self.path("cache/synced")
+    }
+
+    /// A name under `tmp/` that nothing has.
+    fn scratch(&self, what: &str) -> Result<PathBuf, StoreError> {
+        let mut scratch = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scratch) = &*scratch {
+            return Ok(scratch.name(what));
+        }
+        let made = Arc::new(Scratch::create(&self.path("tmp"))?);
+        let name = made.name(what);
+        *scratch = Some(made);
+        Ok(name)
+    }
+
+    /// Writes a cache document.
+    fn write_cache<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), StoreError> {
+        let bytes = document::encode(value, path)?;
+        document::replace(&self.scratch("document")?, path, &bytes, Durability::Cache)
+    }
+}
+
+/// A file name for any bytes.
+fn hash_name(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Makes the directories of a store, after a look at what is there.
+fn make_directories(root: &Path) -> Result<(), StoreError> {
+    // Layers hold setuid programs as old as the images: nobody else gets in.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).at("create", root)?;
+    for entry in std::fs::read_dir(root).at("list", root)? {
+        let name = entry.at("list", root)?.file_name();
+        let known = ["oci-layout", "index.json", "store.json"];
+        let ours = name.to_str().is_some_and(|n| {
+            known.contains(&n) || DIRECTORIES.iter().any(|d| d.split('/').next() == Some(n))
+        });
+        if !ours {
+            let found = name.to_string_lossy().into_owned();
+            return Err(StoreError::NotAStore { path: root.to_owned(), found });
+        }
+    }
+    for name in DIRECTORIES {
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).at("create", &path)?;
+    }
+    Ok(())
+}

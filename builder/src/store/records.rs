@@ -1,0 +1,105 @@
+//! `cache/`: what a step gave, by the key of the step.
+
+use super::Store;
+use super::document;
+use super::error::StoreError;
+use super::snapshots::{Snapshot, SnapshotId};
+use crate::content::{ContentId, Encoder};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// What a step gave, and what it was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its result.
+    pub snapshot: SnapshotId,
+    /// Content id of the root file system it started from.
+    pub parent: ContentId,
+    /// Content id of what it added: that of the snapshot.
+    pub diff: ContentId,
+    /// Content id of the root file system that it left.
+    pub content: ContentId,
+    /// When it finished.
+    #[serde(with = "document::time")]
+    pub created: SystemTime,
+    /// The step, as people read it.
+    pub description: String,
+    /// What the key was made of: name and value of each input, kept for explaining why a later key differs.
+    pub inputs: Vec<(String, String)>,
+}
+
+/// The step records of a store.
+#[derive(Clone, Debug)]
+pub struct Records {
+    store: Store,
+}
+
+impl Records {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    fn step_path(&self, key: &ContentId) -> PathBuf {
+        self.store.path("cache/steps").join(key.hex())
+    }
+
+    fn content_path(&self, parent: &ContentId, diff: &ContentId) -> PathBuf {
+        let name = Encoder::new("slipway store content v1").id(parent).id(diff).finish();
+        self.store.path("cache/content").join(name.hex())
+    }
+
+    fn slot_path(&self, slot: &ContentId) -> PathBuf {
+        self.store.path("cache/slots").join(slot.hex())
+    }
+
+    /// What the step with this key gave, with a sound snapshot. Absent, damaged and suspect are all `None`.
+    pub fn get(&self, key: &ContentId) -> Option<(StepRecord, Snapshot)> {
+        self.look_up(key).filter(|(_, snapshot)| snapshot.is_sound())
+    }
+
+    /// As [`get`](Self::get), for a snapshot that may not have outlived a crash of the machine: to be compared with its
+    /// tree first, then [confirmed](super::Snapshots::confirm) or [discarded](super::Snapshots::discard).
+    pub fn suspect(&self, key: &ContentId) -> Option<(StepRecord, Snapshot)> {
+        self.look_up(key).filter(|(_, snapshot)| !snapshot.is_sound())
+    }
+
+    fn look_up(&self, key: &ContentId) -> Option<(StepRecord, Snapshot)> {
+        let record: StepRecord = document::read(&self.step_path(key))?;
+        let snapshot = self.store.snapshots().get(&record.snapshot)?;
+        Some((record, snapshot))
+    }
+
+    /// Records what the step with this key gave; its snapshot is committed already. The first snapshot of a content
+    /// stays the one that [`by_content`](Self::by_content) gives.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, key: &ContentId, record: &StepRecord) -> Result<(), StoreError> {
+        if self.by_content(&record.parent, &record.diff).is_none() {
+            self.store.write_cache(&self.content_path(&record.parent, &record.diff), &record.snapshot)?;
+        }
+        self.store.write_cache(&self.step_path(key), record)
+    }
+
+    /// The snapshot that some step made when it started from `parent` and added `diff`: a step that did the same can take
+    /// it instead of its own, and what follows stays as it was, byte for byte.
+    pub fn by_content(&self, parent: &ContentId, diff: &ContentId) -> Option<Snapshot> {
+        let id: SnapshotId = document::read(&self.content_path(parent, diff))?;
+        self.store.snapshots().get(&id).filter(Snapshot::is_sound)
+    }
+
+    /// Remembers `key` as the last one of `slot`: a step of a Dockerfile, named by where it stands.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&self, slot: &ContentId, key: &ContentId) -> Result<(), StoreError> {
+        self.store.write_cache(&self.slot_path(slot), key)
+    }
+
+    /// The last record of `slot`, for explaining why the key is another one now. Its snapshot may be gone.
+    pub fn last_of(&self, slot: &ContentId) -> Option<(ContentId, StepRecord)> {
+        let key: ContentId = document::read(&self.slot_path(slot))?;
+        Some((key, document::read(&self.step_path(&key))?))
+    }
+}

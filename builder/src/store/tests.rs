@@ -1,0 +1,315 @@
+use super::*;
+use crate::content::ContentId;
+use registry_client::descriptor::Descriptor;
+use registry_client::digest::{DiffId, Digest};
+use registry_client::media_type::MediaType;
+use std::io::Write;
+use std::time::UNIX_EPOCH;
+
+mod crash;
+
+fn temporary() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store"), XattrFlavor::Trusted).unwrap();
+    (dir, store)
+}
+
+fn meta(diff: ContentId) -> SnapshotMeta {
+    SnapshotMeta {
+        content: diff,
+        created: UNIX_EPOCH,
+        description: "RUN true".to_owned(),
+        size: 3,
+        diff_id: None,
+        tar_size: None,
+    }
+}
+
+/// A step whose result holds one file.
+fn run_step(store: &Store, key: &ContentId, text: &str) -> StepRecord {
+    let active = store.snapshots().begin().unwrap();
+    std::fs::write(active.upper().join("file"), text).unwrap();
+    let diff = ContentId::of(text.as_bytes());
+    let snapshot = active.commit(meta(diff)).unwrap();
+    let record = StepRecord {
+        snapshot: snapshot.id,
+        parent: ContentId::of(b"parent"),
+        diff,
+        content: ContentId::of(b"root"),
+        created: UNIX_EPOCH,
+        description: "RUN true".to_owned(),
+        inputs: vec![("args".to_owned(), "true".to_owned())],
+    };
+    store.records().put(key, &record).unwrap();
+    record
+}
+
+fn in_tmp(store: &Store) -> usize {
+    std::fs::read_dir(store.path("tmp")).unwrap().count()
+}
+
+#[test]
+fn a_new_store_is_an_image_layout() {
+    let (dir, store) = temporary();
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(store.path(name)).unwrap()).unwrap()
+    };
+    assert_eq!(json("oci-layout")["imageLayoutVersion"], "1.0.0");
+    assert_eq!(json("index.json")["schemaVersion"], 2);
+    assert!(store.images().list().unwrap().is_empty());
+    let again = Store::open(&dir.path().join("store"), XattrFlavor::Trusted).unwrap();
+    assert_eq!(again.root(), store.root());
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(store.root()).unwrap());
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn what_is_no_store_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.txt"), "").unwrap();
+    let error = Store::open(dir.path(), XattrFlavor::Trusted).unwrap_err();
+    assert!(matches!(&error, StoreError::NotAStore { found, .. } if found == "thesis.txt"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+
+    let (_dir, store) = temporary();
+    let error = Store::open(store.root(), XattrFlavor::User).unwrap_err();
+    assert!(error.to_string().contains("made by root, and cannot be used without root"), "{error}");
+    std::fs::write(store.path("store.json"), r#"{"format":9,"xattrs":"trusted"}"#).unwrap();
+    let error = Store::open(store.root(), XattrFlavor::Trusted).unwrap_err();
+    assert!(matches!(error, StoreError::Format { found: 9, known: FORMAT, .. }), "{error}");
+}
+
+#[test]
+fn blobs_are_what_their_digest_says() {
+    let (_dir, store) = temporary();
+    let blobs = store.blobs();
+    let info = blobs.insert(b"hello").unwrap();
+    assert_eq!(info, BlobInfo { digest: Digest::of(b"hello"), size: 5 });
+    assert_eq!(blobs.read(&info.digest, 5).unwrap(), b"hello");
+    assert!(matches!(blobs.read(&info.digest, 4), Err(StoreError::TooLarge { size: 5, .. })));
+    assert!(matches!(blobs.read(&Digest::of(b"x"), 4), Err(StoreError::NoBlob(_))));
+
+    let wanted = Descriptor::of(MediaType::OciLayer, b"expected");
+    for (bytes, short) in [(&b"expecte"[..], true), (b"EXPECTED", false)] {
+        let mut writer = blobs.writer_for(&wanted).unwrap();
+        writer.write_all(bytes).unwrap();
+        match writer.commit(Some(&wanted)).unwrap_err() {
+            StoreError::Size { got: 7, .. } => assert!(short),
+            StoreError::Digest { got, .. } => assert_eq!(*got, Digest::of(b"EXPECTED")),
+            other => panic!("{other}"),
+        }
+    }
+    let mut writer = blobs.writer_for(&wanted).unwrap();
+    assert!(writer.write_all(b"expected and more").is_err());
+    drop(writer);
+    assert_eq!(blobs.list().unwrap(), [info]);
+
+    let sha512: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+    let wrong = Descriptor::new(MediaType::OciLayer, sha512, 1);
+    let mut writer = blobs.writer_for(&wrong).unwrap();
+    writer.write_all(b"x").unwrap();
+    let Err(StoreError::Digest { got, .. }) = writer.commit(Some(&wrong)) else {
+        panic!("it is another digest")
+    };
+    let right = Descriptor::new(MediaType::OciLayer, *got, 1);
+    let mut writer = blobs.writer_for(&right).unwrap();
+    writer.write_all(b"x").unwrap();
+    assert_eq!(writer.commit(Some(&right)).unwrap().digest, *got);
+    assert_eq!(blobs.read(&got, 1).unwrap(), b"x");
+}
+
+#[test]
+fn a_damaged_blob_is_set_aside_and_can_come_again() {
+    let (_dir, store) = temporary();
+    let blobs = store.blobs();
+    for damage in ["HELLO", "hell"] {
+        let info = blobs.insert(b"hello").unwrap();
+        std::fs::remove_file(blobs.path(&info.digest)).unwrap();
+        std::fs::write(blobs.path(&info.digest), damage).unwrap();
+        assert!(matches!(blobs.read(&info.digest, 9), Err(StoreError::Damaged { .. })), "{damage}");
+        assert!(!blobs.contains(&info.digest), "{damage}");
+    }
+    let info = blobs.insert(b"hello").unwrap();
+    std::fs::remove_file(blobs.path(&info.digest)).unwrap();
+    std::fs::write(blobs.path(&info.digest), "HELLO").unwrap();
+    let error = blobs.copy_to(&info.digest, &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, CopyError::Store(StoreError::Damaged { .. })), "{error}");
+    // One of another length is replaced without being asked for.
+    blobs.insert(b"hello").unwrap();
+    std::fs::remove_file(blobs.path(&info.digest)).unwrap();
+    std::fs::write(blobs.path(&info.digest), "he").unwrap();
+    blobs.insert(b"hello").unwrap();
+    assert_eq!(blobs.read(&info.digest, 9).unwrap(), b"hello");
+}
+
+#[test]
+fn records_give_back_what_was_put() {
+    let (_dir, store) = temporary();
+    let records = store.records();
+    let key = ContentId::of(b"key");
+    assert!(records.get(&key).is_none());
+    let record = run_step(&store, &key, "abc");
+    let (got, snapshot) = records.get(&key).unwrap();
+    assert_eq!(got, record);
+    assert_eq!(std::fs::read(snapshot.upper().join("file")).unwrap(), b"abc");
+    assert!(!snapshot.upper().with_file_name("work").exists());
+
+    // The same content of the same parent, by another key: the first snapshot stays the one.
+    let second = run_step(&store, &ContentId::of(b"other key"), "abc");
+    assert_ne!(second.snapshot, record.snapshot);
+    assert_eq!(records.by_content(&record.parent, &record.diff).unwrap().id, record.snapshot);
+    store.snapshots().discard(&record.snapshot).unwrap();
+    assert!(records.by_content(&record.parent, &record.diff).is_none());
+    assert!(records.get(&key).is_none());
+
+    let slot = ContentId::of(b"Dockerfile stage 0 step 1");
+    assert!(records.last_of(&slot).is_none());
+    records.remember(&slot, &key).unwrap();
+    assert_eq!(records.last_of(&slot).unwrap(), (key, record));
+}
+
+#[test]
+fn a_damaged_record_is_absent() {
+    let (_dir, store) = temporary();
+    let key = ContentId::of(b"key");
+    let record = run_step(&store, &key, "abc");
+    let step = store.path("cache/steps").join(key.hex());
+    let snapshot = store.path("snapshots").join(record.snapshot.to_string()).join("meta.json");
+    for path in [step, snapshot] {
+        let good = std::fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x20;
+            std::fs::write(&path, &bad).unwrap();
+            assert!(store.records().get(&key).is_none(), "{} at {at}", path.display());
+            std::fs::write(&path, &good[..at]).unwrap();
+            assert!(store.records().get(&key).is_none(), "{} cut at {at}", path.display());
+        }
+        std::fs::write(&path, &good).unwrap();
+        assert!(store.records().get(&key).is_some());
+    }
+}
+
+#[test]
+fn a_snapshot_of_an_unsynced_boot_waits_for_verification() {
+    let (_dir, store) = temporary();
+    let key = ContentId::of(b"key");
+    let record = run_step(&store, &key, "abc");
+    let diff_id = DiffId(Digest::of(b"tar"));
+    store.snapshots().set_diff_id(&record.snapshot, diff_id, 3).unwrap();
+    store.layers().link_snapshot(LayerMeta { diff_id, size: 3 }, record.snapshot).unwrap();
+    assert_eq!(store.layers().get(diff_id).unwrap().snapshot, Some(record.snapshot));
+    assert!(store.records().suspect(&key).is_none());
+
+    store.snapshots().age(&record.snapshot);
+    assert!(store.records().get(&key).is_none());
+    assert!(store.records().by_content(&record.parent, &record.diff).is_none());
+    assert!(store.layers().get(diff_id).is_none());
+    assert_eq!(store.records().suspect(&key).unwrap().0, record);
+
+    store.snapshots().confirm(&record.snapshot).unwrap();
+    let (_, snapshot) = store.records().get(&key).unwrap();
+    assert_eq!((snapshot.meta.diff_id, snapshot.meta.tar_size), (Some(diff_id), Some(3)));
+    assert!(store.layers().get(diff_id).is_some());
+}
+
+#[test]
+fn layers_are_unpacked_once() {
+    let (_dir, store) = temporary();
+    let layers = store.layers();
+    let diff_id = DiffId(Digest::of(b"tar"));
+    assert!(layers.get(diff_id).is_none());
+    let first = layers.begin(diff_id).unwrap();
+    let second = layers.begin(diff_id).unwrap();
+    std::fs::write(first.path().join("first"), "").unwrap();
+    std::fs::write(second.path().join("second"), "").unwrap();
+    assert!(layers.get(diff_id).is_none());
+    let layer = first.commit(10).unwrap();
+    assert_eq!(second.commit(10).unwrap(), layer);
+    assert!(layer.path.join("first").exists());
+    assert_eq!(layers.list().unwrap(), [layer]);
+
+    let blob = store.blobs().insert(b"compressed").unwrap();
+    let form = LayerBlob { digest: blob.digest, size: blob.size, media_type: MediaType::OciLayerGzip };
+    layers.add_blob(diff_id, form.clone()).unwrap();
+    layers.add_blob(diff_id, form.clone()).unwrap();
+    assert_eq!(layers.blobs_of(diff_id), [form]);
+    store.blobs().remove(&blob.digest).unwrap();
+    assert_eq!(layers.blobs_of(diff_id), []);
+}
+
+#[test]
+fn images_have_names_and_ids() {
+    let (_dir, store) = temporary();
+    let (images, blobs) = (store.images(), store.blobs());
+    let image = |n: u32| {
+        let config = blobs.insert(format!("{{\"n\":{n}}}").as_bytes()).unwrap();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "config": { "mediaType": MediaType::OciConfig, "digest": config.digest, "size": config.size },
+            "layers": [],
+        });
+        let manifest = blobs.insert(manifest.to_string().as_bytes()).unwrap();
+        (Descriptor::new(MediaType::OciManifest, manifest.digest, manifest.size), config.digest)
+    };
+    let ((one, one_id), (two, two_id)) = (image(1), image(2));
+    let name = "docker.io/library/app:1";
+    images.add(&one, &[]).unwrap();
+    assert_eq!(images.list().unwrap(), [Image { name: None, descriptor: one.clone() }]);
+    images.add(&one, &[name.to_owned(), "docker.io/library/app:latest".to_owned()]).unwrap();
+    assert_eq!(images.list().unwrap().len(), 2, "a name replaces the nameless entry");
+    assert_eq!(images.resolve(name).unwrap(), Some(one.clone()));
+    for text in [one_id.to_string(), one_id.hex()[..12].to_owned(), one.digest.hex()[..12].to_uppercase()] {
+        assert_eq!(images.resolve(&text).unwrap(), Some(one.clone()), "{text}");
+    }
+    images.tag(name, &two).unwrap();
+    assert_eq!(images.resolve(name).unwrap(), Some(two.clone()));
+    assert_eq!(images.id(&two).unwrap(), two_id);
+    assert_eq!(images.untag(name).unwrap(), Some(two.clone()));
+    assert_eq!(images.untag(name).unwrap(), None);
+    assert_eq!(images.remove(&one.digest).unwrap(), 1);
+    assert_eq!(images.resolve(&one_id.hex()).unwrap(), None);
+    let absent = Descriptor::of(MediaType::OciManifest, b"absent");
+    assert!(matches!(images.tag(name, &absent), Err(StoreError::NoBlob(_))));
+}
+
+#[test]
+fn an_ambiguous_id_is_refused() {
+    let (_dir, store) = temporary();
+    let mut of_first_digit = std::collections::BTreeMap::<String, u32>::new();
+    for n in 0..17 {
+        let blob = store.blobs().insert(format!("{n}").as_bytes()).unwrap();
+        store.images().add(&Descriptor::new(MediaType::OciIndex, blob.digest, blob.size), &[]).unwrap();
+        *of_first_digit.entry(blob.digest.hex()[..1].to_owned()).or_default() += 1;
+    }
+    let (digit, _) = of_first_digit.iter().find(|(_, count)| **count > 1).unwrap();
+    assert!(matches!(store.images().resolve(digit), Err(StoreError::Ambiguous { .. })));
+    assert_eq!(store.images().resolve("not-an-id").unwrap(), None);
+}
+
+#[test]
+fn nothing_is_left_when_the_store_is_closed() {
+    let (dir, store) = temporary();
+    let active = store.snapshots().begin().unwrap();
+    std::fs::write(active.upper().join("file"), "x").unwrap();
+    let mut writer = store.blobs().writer().unwrap();
+    writer.write_all(b"half").unwrap();
+    assert_eq!(in_tmp(&store), 1);
+    assert_eq!(store.sweep().unwrap(), 0, "a living process keeps its directory");
+    drop((active, writer, store));
+    let store = Store::open(&dir.path().join("store"), XattrFlavor::Trusted).unwrap();
+    assert_eq!(in_tmp(&store), 0);
+    assert!(store.snapshots().list().unwrap().is_empty() && store.blobs().list().unwrap().is_empty());
+}
+
+#[test]
+fn logs_are_kept_up_to_a_number() {
+    let (_dir, store) = temporary();
+    for n in 0..203 {
+        let (_, mut file) = store.logs().create(UNIX_EPOCH + std::time::Duration::from_secs(n)).unwrap();
+        writeln!(file, "{n}").unwrap();
+    }
+    let logs = store.logs().list().unwrap();
+    assert_eq!(logs.len(), 200);
+    assert_eq!(std::fs::read(&logs[0]).unwrap(), b"3\n");
+}
