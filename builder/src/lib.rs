@@ -3,7 +3,9 @@
 //! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
 
 pub mod content;
+pub mod image;
 pub mod progress;
 pub mod request;
 pub mod rootfs;
 pub mod store;
+pub mod timestamp;

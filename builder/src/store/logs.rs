@@ -26,7 +26,7 @@ impl Logs {
     /// When it cannot be made.
     pub fn create(&self, started: SystemTime) -> Result<(PathBuf, File), StoreError> {
         let dir = self.store.path("logs");
-        let time = humantime::format_rfc3339_seconds(started).to_string().replace(':', "-");
+        let time = crate::timestamp::rfc3339(started).replace(':', "-");
         let name = super::scratch::random_name().at("get random bytes for", &dir)?;
         let path = dir.join(format!("{time}-{}.log", &name[..8]));
         let file = File::create_new(&path).at("create", &path)?;
