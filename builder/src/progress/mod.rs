@@ -1,4 +1,22 @@
 //! What a build tells while it runs. Every module sends [`Event`]s through one [`Progress`]; one renderer shows them.
+//!
+//! | module | who listens |
+//! | --- | --- |
+//! | [`tty`] | somebody at a terminal: running steps are redrawn in place |
+//! | [`plain`] | a pipe or a file: one line after the other |
+//! | [`rawjson`] | a program: one JSON object a line |
+//! | [`log_file`] | whoever asks later: everything, byte for byte |
+//! | [`tally`] | the summary at the end |
+//! | [`tee`] | several of these |
+
+pub mod bytes;
+pub mod log_file;
+pub mod plain;
+pub mod rawjson;
+pub mod sanitize;
+pub mod tally;
+pub mod tee;
+pub mod tty;
 
 use std::fmt;
 use std::sync::Arc;
