@@ -2,7 +2,10 @@
 //!
 //! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
 
+pub mod cancel;
+pub mod cli;
 pub mod content;
+pub mod environment;
 pub mod image;
 pub mod progress;
 pub mod request;

@@ -1,3 +1,5 @@
 //! The `build` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    builder::cli::main()
+}

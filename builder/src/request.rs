@@ -2,6 +2,7 @@
 
 use registry_client::platform::Platform;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -64,7 +65,7 @@ pub enum ContextSource {
 pub enum DockerfileSource {
     /// `Dockerfile` (or `dockerfile`) of the context.
     Default,
-    /// `-f PATH`, relative to the current directory.
+    /// `-f PATH`, relative to the current directory; with a context on standard input, inside its archive.
     Path(PathBuf),
     /// `-f -`.
     Stdin,
@@ -120,12 +121,22 @@ pub struct Ulimit {
 }
 
 /// Where a secret comes from; its value is read when a RUN needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// A file.
     File(PathBuf),
     /// A value that the command line took from an environment variable.
     Value(Vec<u8>),
+}
+
+/// Requests are shown while looking for mistakes; secrets are not.
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Value(_) => f.write_str("Value(redacted)"),
+        }
+    }
 }
 
 /// `-o`.

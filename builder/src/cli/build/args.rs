@@ -1,0 +1,157 @@
+//! The flags of `build`, under the names of `docker buildx build`.
+
+use crate::cli::spec::{self, flag};
+use crate::request::{NamedContext, NetworkMode, Output, Ulimit};
+use clap::{ArgAction, Args, ValueEnum};
+use registry_client::platform::Platform;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the command line says, each value checked by itself.
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    /// The directory COPY and ADD take files from; - reads a tar archive or a Dockerfile from standard input
+    #[arg(value_name = "CONTEXT")]
+    pub context: Option<OsString>,
+
+    /// The Dockerfile; - reads it from standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "PATH", help_heading = "Input")]
+    pub file: Option<PathBuf>,
+
+    /// Build this stage instead of the last one
+    #[arg(long, value_name = "STAGE", help_heading = "Input")]
+    pub target: Option<String>,
+
+    /// Set a build argument; without =VALUE it is taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = flag::assignment, help_heading = "Input")]
+    pub build_arg: Vec<(String, Option<String>)>,
+
+    /// Another context: a directory, docker-image://REFERENCE or oci-layout://PATH[:TAG]
+    #[arg(long, value_name = "NAME=CONTEXT", value_parser = spec::context::parse, help_heading = "Input")]
+    pub build_context: Vec<(String, NamedContext)>,
+
+    /// A secret for RUN --mount=type=secret: id=ID[,src=PATH|,env=NAME]
+    #[arg(long, value_name = "SPEC", value_parser = spec::secret::parse, help_heading = "Input")]
+    pub secret: Vec<spec::secret::Secret>,
+
+    /// Build for this platform [default: the one of this machine]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',', help_heading = "Input")]
+    pub platform: Vec<Platform>,
+
+    /// Ask registries for newer images even when the store has them
+    #[arg(long, help_heading = "Input", action = ArgAction::Set, value_parser = flag::boolean)]
+    pub pull: bool,
+
+    /// Name the image; may be given several times
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    pub tag: Vec<String>,
+
+    /// What to make of the result; see below [default: an image in the store]
+    #[arg(short, long, value_name = "SPEC", value_parser = spec::output::parse, help_heading = "Output")]
+    pub output: Vec<Output>,
+
+    /// Push the image to its registry: -o type=registry
+    #[arg(long, help_heading = "Output", action = ArgAction::Set, value_parser = flag::boolean)]
+    pub push: bool,
+
+    /// Load the image into the Docker or podman of this machine: -o type=docker
+    #[arg(long, help_heading = "Output", action = ArgAction::Set, value_parser = flag::boolean)]
+    pub load: bool,
+
+    /// Add a label to the image
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = flag::assignment, help_heading = "Output")]
+    pub label: Vec<(String, Option<String>)>,
+
+    /// Write the image ID to this file
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub iidfile: Option<PathBuf>,
+
+    /// Write digests and names of the result to this file, as JSON
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub metadata_file: Option<PathBuf>,
+
+    /// Run every step, whatever is known of earlier builds
+    #[arg(long, help_heading = "Steps", action = ArgAction::Set, value_parser = flag::boolean)]
+    pub no_cache: bool,
+
+    /// Network of RUN
+    #[arg(long, value_name = "MODE", value_enum, default_value = "default", help_heading = "Steps")]
+    pub network: Network,
+
+    /// Add a line to /etc/hosts of RUN
+    #[arg(long, value_name = "NAME:ADDRESS", value_delimiter = ',', value_parser = spec::host::parse, help_heading = "Steps")]
+    pub add_host: Vec<(String, String)>,
+
+    /// Limit a resource of RUN, as in nofile=1024:4096
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = spec::ulimit::parse, help_heading = "Steps")]
+    pub ulimit: Vec<Ulimit>,
+
+    /// Size of /dev/shm of RUN, as in 64m
+    #[arg(long, value_name = "SIZE", value_parser = spec::size::parse, help_heading = "Steps")]
+    pub shm_size: Option<u64>,
+
+    /// How many steps may run at once [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Steps")]
+    pub parallelism: Option<u16>,
+
+    /// auto, tty, plain, quiet, rawjson or none [default: $BUILDKIT_PROGRESS, or auto]
+    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true, help_heading = "Display")]
+    pub progress: Option<ProgressMode>,
+
+    /// Show nothing but the image ID at the end
+    #[arg(short, long, help_heading = "Display")]
+    pub quiet: bool,
+}
+
+/// `--network`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "named after the value")]
+pub enum Network {
+    Default,
+    Host,
+    None,
+}
+
+impl From<Network> for NetworkMode {
+    fn from(network: Network) -> Self {
+        match network {
+            Network::Default => Self::Default,
+            Network::Host => Self::Host,
+            Network::None => Self::None,
+        }
+    }
+}
+
+/// `--progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum ProgressMode {
+    /// `tty` on a terminal, else `plain`.
+    Auto,
+    /// Running steps redrawn in place.
+    Tty,
+    /// One line after the other.
+    Plain,
+    /// The image ID alone.
+    Quiet,
+    /// JSON, an object a line.
+    RawJson,
+    /// Nothing.
+    None,
+}
+
+/// Gives truth values the forms `--pull`, `--pull=true` and `--pull=false`, as Go's flag package has them.
+pub fn truth_values(command: clap::Command) -> clap::Command {
+    let ids = ["pull", "push", "load", "no_cache"];
+    ids.into_iter().fold(command, |command, id| {
+        command.mut_arg(id, |arg| {
+            arg.required(false)
+                .num_args(0..=1)
+                .require_equals(true)
+                .value_name("BOOL")
+                .default_value("false")
+                .default_missing_value("true")
+                .hide_default_value(true)
+        })
+    })
+}

@@ -1,0 +1,106 @@
+//! Flags of `docker buildx build` (and of the `docker build` before it) that are not there: each is refused by name,
+//! because a build that ignores a flag is not the build that was asked for.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// A flag that is refused.
+struct Refused {
+    /// Its long name.
+    long: &'static str,
+    /// Its letter.
+    short: Option<char>,
+    /// Whether a value follows.
+    value: bool,
+    /// Why it is not there, or what to do instead.
+    why: &'static str,
+}
+
+const fn flag(long: &'static str, why: &'static str) -> Refused {
+    Refused { long, short: None, value: false, why }
+}
+
+const fn option(long: &'static str, why: &'static str) -> Refused {
+    Refused { long, short: None, value: true, why }
+}
+
+const ATTESTATIONS: &str = "attestations are not made yet";
+const CACHE: &str = "steps are cached in the store of this machine only";
+const RESOURCES: &str = "RUN steps are not put under limits of memory or CPU; --ulimit is there";
+
+#[rustfmt::skip]
+const REFUSED: &[Refused] = &[
+    option("allow", "a RUN gets no entitlements; --network=host is there"),
+    option("annotation", "write it as -o type=image,annotation.KEY=VALUE"),
+    option("attest", ATTESTATIONS),
+    option("builder", "there are no builders to choose from: the build runs in this process"),
+    option("cache-from", CACHE),
+    option("cache-to", CACHE),
+    option("call", "a Dockerfile can only be built"),
+    option("cgroup-parent", "RUN steps get no cgroup of their own"),
+    flag("check", "a Dockerfile can only be built; its warnings are shown when it is"),
+    flag("compress", "a context is read in place and not sent anywhere"),
+    Refused { long: "cpu-shares", short: Some('c'), value: true, why: RESOURCES },
+    option("cpu-period", RESOURCES),
+    option("cpu-quota", RESOURCES),
+    option("cpuset-cpus", RESOURCES),
+    option("cpuset-mems", RESOURCES),
+    Refused { long: "debug", short: Some('D'), value: false, why: "the full log of a build is kept, and named when it fails" },
+    flag("force-rm", "no containers are left behind"),
+    option("isolation", "a RUN has one kind of sandbox"),
+    Refused { long: "memory", short: Some('m'), value: true, why: RESOURCES },
+    option("memory-swap", RESOURCES),
+    option("no-cache-filter", "--no-cache runs all steps"),
+    option("policy", "sources are not checked against policies"),
+    option("print", "a Dockerfile can only be built"),
+    option("provenance", ATTESTATIONS),
+    option("resource", RESOURCES),
+    flag("rm", "no containers are left behind"),
+    option("sbom", ATTESTATIONS),
+    option("security-opt", "a RUN has one kind of sandbox"),
+    flag("squash", "copy the result into a stage FROM scratch instead"),
+    option("ssh", "RUN --mount=type=ssh is not there"),
+];
+
+/// Teaches the parser the names, hidden from the help.
+pub fn declare(command: Command) -> Command {
+    command.args(REFUSED.iter().map(|refused| {
+        let arg = Arg::new(refused.long).long(refused.long).short(refused.short).hide(true).num_args(0..=1);
+        // A flag may still have `=true` behind it, and a value may look like a flag: both are refused all the same.
+        let arg = if refused.value { arg.allow_hyphen_values(true) } else { arg.require_equals(true) };
+        arg.action(ArgAction::Append)
+    }))
+}
+
+/// Why one of the flags that were given is refused; the first of the table when there are several.
+pub fn find(matches: &ArgMatches) -> Option<(&'static str, &'static str)> {
+    let given = REFUSED.iter().find(|refused| matches.contains_id(refused.long))?;
+    Some((given.long, given.why))
+}
+
+/// The names, for the help.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    REFUSED.iter().map(|refused| refused.long)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_found() {
+        for refused in REFUSED {
+            let long = format!("--{}", refused.long);
+            let mut forms = vec![vec![long.clone()], vec![format!("{long}=x")]];
+            if refused.value {
+                forms.push(vec![long, "-x".to_owned()]);
+            }
+            forms.extend(refused.short.map(|short| vec![format!("-{short}")]));
+            for form in forms {
+                let words = std::iter::once("build".to_owned()).chain(form.iter().cloned());
+                let matches = declare(Command::new("build")).try_get_matches_from(words);
+                let matches = matches.unwrap_or_else(|error| panic!("{form:?}: {error}"));
+                assert_eq!(find(&matches), Some((refused.long, refused.why)), "{form:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+use super::*;
+use crate::cancel::Cancellation;
+use crate::cli::environment::resolve;
+use crate::cli::verb::{Command, parse};
+use crate::request::{NetworkMode, SecretSource};
+use std::ffi::OsString;
+
+const VARIABLES: [(&str, &str); 3] = [("TOKEN", "s3"), ("PROXY", "http://p"), ("EMPTY", "")];
+
+fn lookup(name: &str) -> Option<OsString> {
+    VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+}
+
+fn requested(line: &str, epoch: &str, terminal: bool) -> Result<BuildRequest, UsageError> {
+    let words: Vec<OsString> =
+        std::iter::once("build").chain(line.split_whitespace()).map(Into::into).collect();
+    let Ok(Command::Build(args)) = parse(&words) else { panic!("{line} is no build") };
+    let variables = |name: &str| (name == "SOURCE_DATE_EPOCH").then(|| OsString::from(epoch));
+    let environment = resolve(&variables, 0, Cancellation::never()).expect("root has a store");
+    request(*args, &environment, &lookup, terminal)
+}
+
+fn request_of(line: &str) -> BuildRequest {
+    requested(line, "", true).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn everything_at_once() {
+    let request = request_of(
+        "-t a:1 --tag b:2 -f sub/Dockerfile --target x --build-arg A=1 --build-arg PROXY --build-arg UNSET \
+         --build-arg EMPTY --build-context src=../src --label l=1 --label bare --platform linux/arm64/v8 \
+         --network=none --no-cache --pull --add-host db:10.0.0.7,web:10.0.0.8 --ulimit nofile=1:2 --shm-size 64m \
+         --iidfile id --metadata-file meta --secret id=t,env=TOKEN --parallelism 3 --push ctx",
+    );
+    assert_eq!(request.context, ContextSource::Directory("ctx".into()));
+    assert_eq!(request.dockerfile, DockerfileSource::Path("sub/Dockerfile".into()));
+    assert_eq!(request.tags, ["a:1", "b:2"]);
+    assert_eq!(request.target.as_deref(), Some("x"));
+    assert_eq!(request.build_args, map(&[("A", "1"), ("PROXY", "http://p"), ("EMPTY", "")]));
+    assert_eq!(request.build_contexts.len(), 1);
+    assert_eq!(request.labels, map(&[("l", "1"), ("bare", "")]));
+    assert_eq!(request.platforms, ["linux/arm64".parse().unwrap()]);
+    assert_eq!(request.network, NetworkMode::None);
+    assert_eq!(request.no_cache, NoCache::All);
+    assert!(request.pull);
+    assert_eq!(request.extra_hosts.len(), 2);
+    assert_eq!(request.ulimits[0].hard, Some(2));
+    assert_eq!(request.shm_size, Some(64 << 20));
+    assert_eq!(request.iid_file, Some("id".into()));
+    assert_eq!(request.metadata_file, Some("meta".into()));
+    assert_eq!(request.secrets["t"], SecretSource::Value(b"s3".to_vec()));
+    assert_eq!(request.parallelism, Some(3));
+    assert_eq!(request.outputs, [output::shorthand(true)]);
+    assert_eq!(request.source_date_epoch, None);
+}
+
+#[test]
+fn defaults() {
+    let request = request_of(".");
+    assert_eq!(request.context, ContextSource::Directory(".".into()));
+    assert_eq!(request.dockerfile, DockerfileSource::Default);
+    assert_eq!((request.network, request.no_cache), (NetworkMode::Default, NoCache::Nothing));
+    assert!(request.outputs.is_empty() && request.platforms.is_empty() && request.build_args.is_empty());
+    assert!(request.shm_size.is_none() && request.parallelism.is_none());
+}
+
+#[test]
+fn the_last_of_a_name_counts() {
+    assert_eq!(request_of("--build-arg A=1 --build-arg A=2 .").build_args, map(&[("A", "2")]));
+    assert_eq!(request_of("--build-arg A=1 --build-arg A .").build_args, map(&[]));
+}
+
+#[test]
+fn dashes() {
+    let from_stdin = request_of("-");
+    assert_eq!(from_stdin.context, ContextSource::Stdin);
+    assert_eq!(from_stdin.dockerfile, DockerfileSource::Default);
+    let inside = request_of("-f sub/Dockerfile -");
+    assert_eq!(inside.context, ContextSource::Stdin);
+    assert_eq!(inside.dockerfile, DockerfileSource::Path("sub/Dockerfile".into()));
+    assert_eq!(request_of("-f - .").dockerfile, DockerfileSource::Stdin);
+    assert_eq!(request_of("-f- .").dockerfile, DockerfileSource::Stdin);
+}
+
+#[test]
+fn push_and_load() {
+    let kinds = |line: &str| {
+        let outputs = request_of(line).outputs;
+        outputs.iter().map(|output| (output.kind, output.push, output.load)).collect::<Vec<_>>()
+    };
+    use OutputKind::*;
+    for (line, want) in [
+        ("--push .", &[(Image, true, false)][..]),
+        ("--load .", &[(Docker, false, true)]),
+        ("--push --load .", &[(Image, true, false), (Docker, false, true)]),
+        ("--push -o type=image,compression=zstd .", &[(Image, true, false)]),
+        ("--load -o type=docker .", &[(Docker, false, true)]),
+        ("--load -o type=docker,dest=x.tar .", &[(Docker, false, false), (Docker, false, true)]),
+        ("--push -o out .", &[(Local, false, false), (Image, true, false)]),
+    ] {
+        assert_eq!(kinds(line), want, "{line}");
+    }
+}
+
+#[test]
+fn source_date_epoch() {
+    let at = |line: &str, variable: &str| requested(line, variable, true).unwrap().source_date_epoch;
+    let seconds = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    assert_eq!(at(".", "1700000000"), seconds(1_700_000_000));
+    assert_eq!(at("--build-arg SOURCE_DATE_EPOCH=7 .", "1700000000"), seconds(7));
+    assert_eq!(at("--build-arg SOURCE_DATE_EPOCH= .", "1700000000"), None);
+    assert_eq!(at(".", "0"), seconds(0));
+    // Steps that declare it as an ARG see it.
+    assert_eq!(requested(".", "7", true).unwrap().build_args, map(&[("SOURCE_DATE_EPOCH", "7")]));
+    for bad in ["yesterday", "-1", "1.5", "1700000000000"] {
+        assert_eq!(
+            requested(".", bad, true).unwrap_err().to_string(),
+            format!("SOURCE_DATE_EPOCH {bad:?}: it is a number of seconds since 1970")
+        );
+    }
+}
+
+#[test]
+fn wrong_together() {
+    for (line, want) in [
+        ("-t x", "the build context is missing; for the current directory write: build ."),
+        ("-f - -", "standard input cannot be both the build context and the Dockerfile"),
+        (
+            "https://example.org/app.git#main",
+            "https://example.org/app.git#main is a git repository: such contexts are not supported; \
+             fetch it first and give its directory",
+        ),
+        (
+            "git@example.org:app",
+            "git@example.org:app is a git repository: such contexts are not supported; \
+             fetch it first and give its directory",
+        ),
+        (
+            "http://example.org/ctx.tar",
+            "http://example.org/ctx.tar is a URL: such contexts are not supported; \
+             fetch it first and give its directory",
+        ),
+        (
+            "-f https://example.org/Dockerfile .",
+            "-f https://example.org/Dockerfile: a Dockerfile is not fetched; pipe it in with -f -",
+        ),
+        (
+            "--platform linux/amd64,linux/arm64 .",
+            "--platform: one platform is built at a time; run the build once for each",
+        ),
+        ("-o - .", "an archive is not written to a terminal; add dest=FILE to the output, or redirect it"),
+        (
+            "-o type=oci .",
+            "an archive is not written to a terminal; add dest=FILE to the output, or redirect it",
+        ),
+        ("-o - -o type=oci .", "only one output can go to standard output; give the others a dest="),
+        (
+            "--secret id=a,env=NOPE .",
+            "--secret \"id=a\": env=\"NOPE\" is not understood: no such variable is set in the environment",
+        ),
+    ] {
+        assert_eq!(requested(line, "", true).unwrap_err().to_string(), want, "{line}");
+    }
+    assert!(requested("-o - .", "", false).is_ok());
+}

@@ -1,0 +1,139 @@
+//! Reads the environment variables: once, here, and nowhere else.
+
+use crate::cancel::Cancellation;
+use crate::environment::Environment;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The variable's value, as `std::env::var_os` gives it.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// Why the surroundings do not do.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EnvironmentError {
+    /// No place for the store.
+    #[error("there is no place for the store: set HOME, XDG_DATA_HOME or SLIPWAY_ROOT")]
+    NoStore,
+}
+
+/// Makes the [`Environment`] of a user with the effective id `uid`.
+///
+/// # Errors
+/// [`EnvironmentError::NoStore`] for a user other than root without a home.
+pub fn resolve(
+    variable: Lookup<'_>,
+    uid: u32,
+    cancellation: Cancellation,
+) -> Result<Environment, EnvironmentError> {
+    // Set but empty means the same as not set: so say the XDG and the NO_COLOR conventions.
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());
+    // The XDG specification has relative paths ignored: they would mean another place in every directory.
+    let absolute = |name: &str| set(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = set("HOME").map(PathBuf::from);
+    let config_home = absolute("XDG_CONFIG_HOME").or_else(|| below(home.as_deref(), ".config"));
+    let runtime_dir = absolute("XDG_RUNTIME_DIR");
+    Ok(Environment {
+        store_root: match set("SLIPWAY_ROOT") {
+            Some(root) => root.into(),
+            None if uid == 0 => "/var/lib/slipway".into(),
+            None => absolute("XDG_DATA_HOME")
+                .or_else(|| below(home.as_deref(), ".local/share"))
+                .ok_or(EnvironmentError::NoStore)?
+                .join("slipway"),
+        },
+        docker_config: set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| below(home.as_deref(), ".docker")),
+        auth_files: match set("REGISTRY_AUTH_FILE") {
+            Some(file) => vec![file.into()],
+            None => {
+                let run = format!("/run/containers/{uid}/auth.json").into();
+                let runtime = runtime_dir.as_ref().map(|dir| dir.join("containers/auth.json"));
+                let config = config_home.as_ref().map(|dir| dir.join("containers/auth.json"));
+                [Some(runtime.unwrap_or(run)), config].into_iter().flatten().collect()
+            }
+        },
+        ssl_cert_file: set("SSL_CERT_FILE").map(PathBuf::from),
+        path: set("PATH"),
+        term: text("TERM"),
+        no_color: set("NO_COLOR").is_some(),
+        buildkit_progress: text("BUILDKIT_PROGRESS"),
+        source_date_epoch: text("SOURCE_DATE_EPOCH"),
+        home,
+        config_home,
+        runtime_dir,
+        cancellation,
+    })
+}
+
+fn below(directory: Option<&Path>, name: &str) -> Option<PathBuf> {
+    directory.map(|directory| directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(uid: u32, variables: &[(&str, &str)]) -> Environment {
+        resolved(uid, variables).expect("there is a place for the store")
+    }
+
+    fn resolved(uid: u32, variables: &[(&str, &str)]) -> Result<Environment, EnvironmentError> {
+        let lookup = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        };
+        resolve(&lookup, uid, Cancellation::never())
+    }
+
+    #[test]
+    fn store_root() {
+        for (uid, variables, want) in [
+            (0, &[("HOME", "/root"), ("XDG_DATA_HOME", "/data")][..], "/var/lib/slipway"),
+            (0, &[("SLIPWAY_ROOT", "/fast/store")], "/fast/store"),
+            (1000, &[("SLIPWAY_ROOT", "relative")], "relative"),
+            (1000, &[("SLIPWAY_ROOT", ""), ("HOME", "/home/u")], "/home/u/.local/share/slipway"),
+            (1000, &[("XDG_DATA_HOME", "/data"), ("HOME", "/home/u")], "/data/slipway"),
+            (1000, &[("XDG_DATA_HOME", "data"), ("HOME", "/home/u")], "/home/u/.local/share/slipway"),
+        ] {
+            assert_eq!(environment(uid, variables).store_root, Path::new(want), "{uid} {variables:?}");
+        }
+        assert_eq!(resolved(1000, &[]).err(), Some(EnvironmentError::NoStore));
+    }
+
+    #[test]
+    fn credentials_files() {
+        let plain = environment(1000, &[("HOME", "/home/u")]);
+        assert_eq!(plain.docker_config.as_deref(), Some(Path::new("/home/u/.docker")));
+        assert_eq!(
+            plain.auth_files,
+            ["/run/containers/1000/auth.json", "/home/u/.config/containers/auth.json"].map(PathBuf::from)
+        );
+        let set = environment(
+            1000,
+            &[
+                ("HOME", "/home/u"),
+                ("DOCKER_CONFIG", "/etc/d"),
+                ("XDG_RUNTIME_DIR", "/run/user/7"),
+                ("XDG_CONFIG_HOME", "/c"),
+            ],
+        );
+        assert_eq!(set.docker_config.as_deref(), Some(Path::new("/etc/d")));
+        assert_eq!(
+            set.auth_files,
+            ["/run/user/7/containers/auth.json", "/c/containers/auth.json"].map(PathBuf::from)
+        );
+        let named = environment(0, &[("REGISTRY_AUTH_FILE", "/a.json"), ("XDG_RUNTIME_DIR", "/run/user/0")]);
+        assert_eq!(named.auth_files, [PathBuf::from("/a.json")]);
+        assert!(environment(0, &[]).docker_config.is_none());
+    }
+
+    #[test]
+    fn empty_means_not_set() {
+        let empty = environment(0, &[("NO_COLOR", ""), ("BUILDKIT_PROGRESS", ""), ("SOURCE_DATE_EPOCH", "")]);
+        assert!(!empty.no_color);
+        assert_eq!((empty.buildkit_progress, empty.source_date_epoch), (None, None));
+        let set = environment(0, &[("NO_COLOR", "1"), ("BUILDKIT_PROGRESS", "plain"), ("TERM", "dumb")]);
+        assert!(set.no_color);
+        assert_eq!(set.buildkit_progress.as_deref(), Some("plain"));
+        assert_eq!(set.term.as_deref(), Some("dumb"));
+    }
+}

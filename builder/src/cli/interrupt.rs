@@ -1,0 +1,37 @@
+//! Ctrl-C and SIGTERM: the first asks the build to stop, the second does not ask.
+
+use crate::cancel::Canceller;
+use crate::progress::Progress;
+use std::io;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Listens from now on, until the program ends.
+///
+/// It has a thread of its own, so that it hears a signal even when every thread of the build is busy.
+///
+/// # Errors
+/// When there is no thread or no signal handler to be had.
+pub fn watch(canceller: Canceller, progress: Progress) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let guard = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    drop(guard);
+    let listen = async move {
+        let mut next = async || {
+            tokio::select! {
+                Some(()) = interrupt.recv() => SignalKind::interrupt(),
+                Some(()) = terminate.recv() => SignalKind::terminate(),
+                else => std::future::pending().await,
+            }
+        };
+        next().await;
+        canceller.cancel();
+        progress.warn("stopping; interrupt again to stop at once");
+        let second = next().await;
+        // The shells' convention for a program that a signal ended.
+        std::process::exit(128 + second.as_raw_value());
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
+    Ok(())
+}
