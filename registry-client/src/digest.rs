@@ -33,6 +33,14 @@ impl Digest {
         Self::Sha256(sha2::Sha256::digest(bytes).into())
     }
 
+    /// The digest of `bytes` by the algorithm of this one.
+    #[must_use]
+    pub fn same_algorithm_of(&self, bytes: &[u8]) -> Self {
+        let mut verifier = Verifier::new(self);
+        verifier.update(bytes);
+        verifier.digest()
+    }
+
     /// `sha256` or `sha512`.
     pub fn algorithm(&self) -> &'static str {
         match self {
@@ -182,6 +190,38 @@ impl io::Write for Digester {
     }
 }
 
+/// A hasher of the algorithm that some digest asks for.
+#[derive(Clone)]
+pub(crate) enum Verifier {
+    Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+}
+
+impl Verifier {
+    /// A hasher of the algorithm of `digest` that has seen nothing.
+    pub(crate) fn new(digest: &Digest) -> Self {
+        match digest {
+            Digest::Sha256(_) => Self::Sha256(sha2::Sha256::default()),
+            Digest::Sha512(_) => Self::Sha512(sha2::Sha512::default()),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The digest of what went in so far.
+    pub(crate) fn digest(&self) -> Digest {
+        match self {
+            Self::Sha256(hasher) => Digest::Sha256(hasher.clone().finalize().into()),
+            Self::Sha512(hasher) => Digest::Sha512(hasher.clone().finalize().into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +236,14 @@ mod tests {
         assert!(matches!(empty.to_uppercase().parse::<Digest>(), Err(DigestError::Algorithm(_))));
         assert!(matches!(empty[..70].parse::<Digest>(), Err(DigestError::Encoded(_))));
         assert!(matches!(empty.replace('e', "E").parse::<Digest>(), Err(DigestError::Encoded(_))));
+    }
+
+    #[test]
+    fn sha512() {
+        let digest: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+        let empty = digest.same_algorithm_of(b"");
+        assert_eq!(empty.short(), "cf83e1357eef");
+        assert_eq!(empty.to_string().parse(), Ok(empty));
     }
 
     #[test]

@@ -5,13 +5,27 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`digest`] | digests, DiffIDs, ChainIDs, and a hasher |
+//! | [`reference`] | `registry/repository:tag@digest` |
 //! | [`media_type`] | media types of OCI and of Docker |
 //! | [`platform`] | operating system, architecture, variant |
 //! | [`descriptor`], [`manifest`], [`config`] | the JSON documents of the image-spec |
+//! | [`auth`], [`credentials`] | credentials, and the files and helpers that keep them |
+//! | [`client`] | the client and its options |
+//! | [`pull`], [`push`] | what the client does |
+//!
+//! `transport` is the one module that opens sockets.
 
+pub mod auth;
+pub mod client;
 pub mod config;
+pub mod credentials;
 pub mod descriptor;
 pub mod digest;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;
+pub mod pull;
+pub mod push;
+pub mod reference;
+
+mod transport;

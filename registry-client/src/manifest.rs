@@ -1,5 +1,11 @@
 //! Manifests (image-spec manifest.md) and indexes (image-index.md), of OCI and of Docker.
 
+mod received;
+mod select;
+
+pub use received::{ManifestBytes, ManifestError, ParsedManifest};
+pub use select::{SelectError, select};
+
 use crate::{descriptor::Descriptor, media_type::MediaType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

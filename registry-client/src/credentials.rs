@@ -1,0 +1,198 @@
+//! Credentials that are kept: docker's `config.json`, containers' `auth.json`, and credential helpers.
+//!
+//! Both files are JSON objects with `auths` (registry -> base64 of `user:password`), `credHelpers` (registry -> helper)
+//! and, docker's alone, `credsStore` (the helper of all others). A helper `x` is a program `docker-credential-x`.
+
+mod file;
+mod helper;
+mod key;
+
+pub use helper::HelperError;
+
+use crate::auth::Credentials;
+use file::AuthFile;
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Why credentials could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A file cannot be read.
+    #[error("cannot read credentials from {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause, which is part of this error's text.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} is no credentials file: {why}; mend it or move it away", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; nothing of the secret part is shown.
+        why: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write credentials to {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause, which is part of this error's text.
+        source: io::Error,
+    },
+    /// A credential helper failed.
+    #[error(transparent)]
+    Helper(#[from] HelperError),
+    /// There is no file to write to.
+    #[error("there is no credentials file to write to; set HOME, DOCKER_CONFIG or REGISTRY_AUTH_FILE")]
+    NoFile,
+    /// A token of a registry cannot be kept in these files.
+    #[error(
+        "a registry token is used once and not kept; log in with a user name and a password or an identity token"
+    )]
+    NotKept,
+}
+
+/// Where credentials were put, or taken away from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In this file, readable by its owner only, but not encrypted.
+    File(PathBuf),
+    /// With this helper.
+    Helper(String),
+}
+
+/// Credentials of registries, read at each question, so that a login in between counts.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Files that are read, the first that knows the registry decides; those that are missing are passed over.
+    pub read: Vec<PathBuf>,
+    /// The file that a login is written to.
+    pub write: Option<PathBuf>,
+    /// Directories that helpers are looked for in before the search path.
+    pub helper_directories: Vec<PathBuf>,
+    /// How long a helper may take.
+    pub helper_timeout: Duration,
+    /// Credentials that are in no file; they go before the files.
+    pub fixed: BTreeMap<String, Credentials>,
+}
+
+impl Default for Store {
+    /// Knows no credentials.
+    fn default() -> Self {
+        Self {
+            read: Vec::new(),
+            write: None,
+            helper_directories: Vec::new(),
+            helper_timeout: Duration::from_secs(60),
+            fixed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Reads `files` in this order, and writes to the first of them.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self { write: files.first().cloned(), read: files, ..Self::default() }
+    }
+
+    /// Knows the credentials of one registry.
+    pub fn of(registry: impl Into<String>, credentials: Credentials) -> Self {
+        Self { fixed: BTreeMap::from([(registry.into(), credentials)]), ..Self::default() }
+    }
+
+    /// The credentials for a registry (`docker.io`, `host:port`), or for one repository in it.
+    ///
+    /// # Errors
+    /// If a file is malformed or a helper fails. A helper that knows nothing of the registry has not failed.
+    pub async fn get(
+        &self,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> Result<Option<Credentials>, CredentialsError> {
+        if let Some(credentials) = self.fixed.get(registry) {
+            return Ok(Some(credentials.clone()));
+        }
+        for path in &self.read {
+            let Some(file) = AuthFile::read(path)? else { continue };
+            if let Some(helper) = file.helper_for(registry, repository) {
+                let server = key::canonical(registry);
+                if let Some(credentials) = self.helper(&helper).get(&server).await? {
+                    return Ok(Some(credentials));
+                }
+            }
+            if let Some(credentials) = file.credentials(registry, repository)? {
+                return Ok(Some(credentials));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps the credentials of a registry: with the helper the file names, else in the file itself, where all else
+    /// stays as it was.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; if the file cannot be written; for a registry token.
+    pub async fn save(&self, registry: &str, credentials: &Credentials) -> Result<Kept, CredentialsError> {
+        if matches!(credentials, Credentials::RegistryToken(_)) {
+            return Err(CredentialsError::NotKept);
+        }
+        let path = self.write_path()?;
+        let mut file = AuthFile::read(path)?.unwrap_or_else(|| AuthFile::empty(path));
+        let key = key::canonical(registry);
+        if let Some(name) = file.helper_for(registry, None) {
+            self.helper(&name).store(&key, credentials).await?;
+            // Docker leaves an empty entry, by which `docker logout` knows the registry; a password beside it would be
+            // the stale one of an earlier login.
+            file.set(&key, None);
+            file.write()?;
+            return Ok(Kept::Helper(name));
+        }
+        file.set(&key, Some(credentials));
+        file.write()?;
+        Ok(Kept::File(path.to_owned()))
+    }
+
+    /// Forgets the credentials of a registry; tells where they were. Nothing is told if there were none.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub async fn erase(&self, registry: &str) -> Result<Vec<Kept>, CredentialsError> {
+        let path = self.write_path()?;
+        let Some(mut file) = AuthFile::read(path)? else { return Ok(Vec::new()) };
+        let mut from = Vec::new();
+        let key = key::canonical(registry);
+        if let Some(name) = file.helper_for(registry, None) {
+            let helper = self.helper(&name);
+            if helper.get(&key).await?.is_some() {
+                helper.erase(&key).await?;
+                from.push(Kept::Helper(name));
+            }
+        }
+        let had_secret = file.credentials(registry, None)?.is_some();
+        if file.remove(registry) {
+            file.write()?;
+            if had_secret {
+                from.push(Kept::File(path.to_owned()));
+            }
+        }
+        Ok(from)
+    }
+
+    fn write_path(&self) -> Result<&Path, CredentialsError> {
+        self.write.as_deref().ok_or(CredentialsError::NoFile)
+    }
+
+    fn helper(&self, name: &str) -> helper::Helper<'_> {
+        helper::Helper {
+            name: name.to_owned(),
+            directories: &self.helper_directories,
+            timeout: self.helper_timeout,
+        }
+    }
+}

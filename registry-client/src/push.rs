@@ -1,0 +1,51 @@
+//! Pushing (distribution-spec, "Push"): blobs first, manifests last.
+
+pub mod source;
+
+mod image;
+mod manifest;
+mod upload;
+
+pub use image::{BlobPush, ImagePush, OnStep, PushStep};
+pub use manifest::PushedManifest;
+pub use source::BlobSource;
+pub use upload::{BlobOutcome, Mount, PushBlobOptions, UploadSession};
+
+use crate::{digest::Digest, transport::error::RequestError};
+
+/// Why a push failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The registry gave no good answer, or what was to be sent could not be read.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The registry took something else than was sent.
+    #[error("{reference}: {want} was pushed, and the registry says it took {got}")]
+    Digest {
+        /// Where to.
+        reference: String,
+        /// Of what was sent.
+        want: Digest,
+        /// By the registry.
+        got: Box<Digest>,
+    },
+    /// The reference asks for another manifest than is being pushed.
+    #[error("{reference} names another manifest than the one that is pushed, which is {digest}")]
+    Reference {
+        /// Where to.
+        reference: String,
+        /// Of the manifest.
+        digest: Digest,
+    },
+    /// A media type that no header can carry.
+    #[error("{reference}: {media_type:?} is no media type")]
+    MediaType {
+        /// Where to.
+        reference: String,
+        /// The text.
+        media_type: String,
+    },
+    /// Nothing says where to push to.
+    #[error("there is no reference to push to")]
+    NoReference,
+}

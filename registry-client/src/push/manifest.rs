@@ -1,0 +1,102 @@
+//! Manifests: the last thing that is pushed, because it makes all the others visible.
+
+use super::{PushError, upload::pushing};
+use crate::{
+    client::{Client, asked},
+    descriptor::Descriptor,
+    digest::Digest,
+    media_type::MediaType,
+    pull::DIGEST_HEADER,
+    reference::Reference,
+    transport::{Body, Call, Lane, Target, error::RequestError},
+};
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+
+/// Where a registry tells that it keeps referrers itself.
+const SUBJECT_HEADER: &str = "oci-subject";
+
+/// A manifest that is in the registry now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedManifest {
+    /// Of the manifest.
+    pub descriptor: Descriptor,
+    /// The subject, if the registry says it lists the manifest among the subject's referrers.
+    pub subject: Option<Digest>,
+}
+
+impl Client {
+    /// Pushes a manifest or index under the tag of `reference`; without a tag, under its digest.
+    ///
+    /// A registry whose tags cannot be moved refuses to set one again; if the tag names this manifest already, that is
+    /// no error.
+    ///
+    /// # Errors
+    /// [`PushError::Reference`] if `reference` has the digest of something else; else what the registry says.
+    pub async fn push_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<PushedManifest, PushError> {
+        let digest = match reference.digest() {
+            Some(digest) => digest.same_algorithm_of(&bytes),
+            None => Digest::of(&bytes),
+        };
+        if reference.digest().is_some_and(|wanted| wanted != digest) {
+            return Err(PushError::Reference { reference: reference.to_string(), digest });
+        }
+        let descriptor = Descriptor::new(media_type.clone(), digest, bytes.len() as u64);
+        let identifier = reference.tag().map_or_else(|| digest.to_string(), str::to_owned);
+        let mut headers = HeaderMap::new();
+        let content_type = HeaderValue::from_str(media_type.as_str()).map_err(|_| PushError::MediaType {
+            reference: reference.to_string(),
+            media_type: media_type.as_str().to_owned(),
+        })?;
+        headers.insert(CONTENT_TYPE, content_type);
+        let call = Call {
+            method: Method::PUT,
+            target: Target::Path(format!("v2/{}/manifests/{identifier}", reference.repository())),
+            headers,
+            body: Body::Bytes(bytes),
+            scopes: pushing(reference),
+            asked: asked(reference, format!("push manifest {identifier:?}")),
+            lane: Lane::Request,
+        };
+        let answer = match self.transport.send(&self.registry(reference), &call).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let refused = matches!(
+                    error,
+                    RequestError::Denied { .. } | RequestError::Status { status: 400..=499, .. }
+                );
+                if refused && self.names_already(reference, digest).await {
+                    return Ok(PushedManifest { descriptor, subject: None });
+                }
+                return Err(error.into());
+            }
+        };
+        let told = answer.header(DIGEST_HEADER).and_then(|digest| digest.parse::<Digest>().ok());
+        if let Some(got) = told
+            && got.algorithm() == digest.algorithm()
+            && got != digest
+        {
+            return Err(PushError::Digest {
+                reference: reference.to_string(),
+                want: digest,
+                got: got.into(),
+            });
+        }
+        let subject = answer.header(SUBJECT_HEADER).and_then(|digest| digest.parse().ok());
+        Ok(PushedManifest { descriptor, subject })
+    }
+
+    async fn names_already(&self, reference: &Reference, digest: Digest) -> bool {
+        let Some(tag) = reference.tag() else { return false };
+        let Ok(tagged) = reference.with_tag(tag) else { return false };
+        self.resolve(&tagged).await.is_ok_and(|found| found.digest == digest)
+    }
+}

@@ -1,0 +1,380 @@
+//! One blob: looked for, mounted from another repository, or uploaded.
+
+use super::{PushError, source::BlobSource};
+use crate::{
+    client::{Client, Progress, asked},
+    descriptor::Descriptor,
+    digest::{Digest, Digester},
+    media_type::MediaType,
+    reference::Reference,
+    transport::{Body, Call, Lane, Registry, Scope, Scopes, Target, error::RequestError, retry::Backoff},
+};
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use url::Url;
+
+/// How long an upload session that is given up may take to be ended.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a blob got into a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobOutcome {
+    /// It was there.
+    Existed,
+    /// It was in another repository of the registry, and was mounted from there.
+    Mounted,
+    /// It was sent.
+    Uploaded,
+}
+
+/// Where a blob is uploaded to: a URL the registry gave, which says all there is to say.
+#[derive(Clone, Debug)]
+pub struct UploadSession {
+    location: Url,
+}
+
+impl UploadSession {
+    /// The URL of the closing PUT: the registry's, whatever its query says, and the digest.
+    fn closing(&self, digest: &Digest) -> Url {
+        let mut url = self.location.clone();
+        url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        url
+    }
+}
+
+/// What came of asking for a mount.
+#[derive(Clone, Debug)]
+pub enum Mount {
+    /// The blob is in the repository.
+    Mounted,
+    /// It is not, but an upload was begun, as the spec has it.
+    Upload(UploadSession),
+}
+
+/// How a blob is pushed.
+#[derive(Clone, Default)]
+pub struct PushBlobOptions {
+    /// Repositories of the same registry that may have the blob, the likeliest first.
+    pub mount_from: Vec<String>,
+    /// Told how many bytes were sent.
+    pub progress: Option<Progress>,
+}
+
+impl Client {
+    /// Whether the repository of `reference` has a blob.
+    ///
+    /// # Errors
+    /// Any [`PushError::Request`] but `NotFound`.
+    pub async fn blob_exists(&self, reference: &Reference, digest: &Digest) -> Result<bool, PushError> {
+        let path = format!("v2/{}/blobs/{digest}", reference.repository());
+        let scopes = Scopes::new([Scope::pull(reference.repository())]);
+        self.look_for(reference, digest, path, scopes).await
+    }
+
+    /// [`Self::blob_exists`] with the rights a push needs, so that it needs no token of its own.
+    async fn exists_for_push(&self, reference: &Reference, digest: &Digest) -> Result<bool, PushError> {
+        let path = format!("v2/{}/blobs/{digest}", reference.repository());
+        self.look_for(reference, digest, path, pushing(reference)).await
+    }
+
+    async fn look_for(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        path: String,
+        scopes: Scopes,
+    ) -> Result<bool, PushError> {
+        let call = Call {
+            method: Method::HEAD,
+            target: Target::Path(path),
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            scopes,
+            asked: asked(reference, format!("look for blob {digest}")),
+            lane: Lane::Request,
+        };
+        match self.transport.send(&self.registry(reference), &call).await {
+            Ok(_) => Ok(true),
+            Err(RequestError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks for a blob to be mounted from another repository of the same registry.
+    ///
+    /// # Errors
+    /// If the registry refuses; that it cannot mount is no refusal but [`Mount::Upload`].
+    pub async fn mount(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        from_repository: &str,
+    ) -> Result<Mount, PushError> {
+        // One token must be good for both repositories.
+        let scopes = Scopes::new([Scope::push(reference.repository()), Scope::pull(from_repository)]);
+        let action = format!("mount blob {digest} from {from_repository}");
+        let query = format!("?mount={digest}&from={from_repository}");
+        let call = begin_call(reference, &query, scopes, action);
+        let answer = self.transport.send(&self.registry(reference), &call).await?;
+        if answer.status() == StatusCode::CREATED {
+            return Ok(Mount::Mounted);
+        }
+        Ok(Mount::Upload(UploadSession { location: answer.location()? }))
+    }
+
+    /// Gets a blob into the repository of `reference`: not at all if it is there, by a mount, or by sending it.
+    ///
+    /// Two pushes of one blob to one repository at the same time send it once.
+    ///
+    /// # Errors
+    /// `RequestError::Source` if the source fails or has another size than the descriptor says; else what the registry
+    /// says.
+    pub async fn push_blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        source: &BlobSource,
+        options: &PushBlobOptions,
+    ) -> Result<BlobOutcome, PushError> {
+        let registry = self.registry(reference);
+        let lock = registry.push_lock(reference.repository(), descriptor.digest);
+        let _alone = lock.lock().await;
+        if self.exists_for_push(reference, &descriptor.digest).await? {
+            return Ok(BlobOutcome::Existed);
+        }
+        let mut session = None;
+        for from in options.mount_from.iter().filter(|from| *from != reference.repository()) {
+            match self.mount(reference, &descriptor.digest, from).await {
+                Ok(Mount::Mounted) => return Ok(BlobOutcome::Mounted),
+                Ok(Mount::Upload(begun)) => {
+                    if let Some(earlier) = session.replace(begun) {
+                        self.cancel(&registry, reference, earlier).await;
+                    }
+                }
+                // We may not read the other repository; that does not keep us from sending the blob.
+                Err(PushError::Request(error)) if !error.is_transient() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let upload = Upload { client: self, registry: &registry, reference, descriptor };
+        upload.run(source, options.progress.clone(), session).await?;
+        Ok(BlobOutcome::Uploaded)
+    }
+
+    /// Sends a blob whose digest is not known yet; tells it afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::push_blob`].
+    pub async fn push_stream(
+        &self,
+        reference: &Reference,
+        media_type: MediaType,
+        source: &BlobSource,
+        progress: Option<Progress>,
+    ) -> Result<Descriptor, PushError> {
+        let registry = self.registry(reference);
+        let mut backoff = Backoff::new(&self.options().retry);
+        loop {
+            let session = self.begin(&registry, reference, "").await?;
+            match self.stream_into(&registry, reference, &session, source, progress.clone()).await {
+                Ok((digest, size)) => return Ok(Descriptor::new(media_type, digest, size)),
+                Err(error) => {
+                    self.cancel(&registry, reference, session).await;
+                    backoff.pause(again_if_lost(error)).await?;
+                }
+            }
+        }
+    }
+
+    async fn stream_into(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        session: &UploadSession,
+        source: &BlobSource,
+        progress: Option<Progress>,
+    ) -> Result<(Digest, u64), RequestError> {
+        let result: Arc<Mutex<Option<(Digest, u64)>>> = Arc::default();
+        let tap = {
+            let result = result.clone();
+            move || {
+                let (result, progress) = (result.clone(), progress.clone());
+                let mut digester = Digester::new();
+                move |chunk: Option<&Bytes>| {
+                    match chunk {
+                        Some(chunk) => {
+                            digester.update(chunk);
+                            if let Some(progress) = &progress {
+                                progress(digester.bytes());
+                            }
+                        }
+                        None => {
+                            let whole = (digester.clone().finish(), digester.bytes());
+                            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+                        }
+                    }
+                    Ok(())
+                }
+            }
+        };
+        let action = "push a blob".to_owned();
+        let body = Body::Source { source: source.tapped(tap), length: None };
+        let patch = send_call(Method::PATCH, reference, session.location.clone(), body, action.clone());
+        let location = self.transport.attempt(registry, &patch).await?.location()?;
+        let whole = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((digest, size)) = whole else {
+            let why = "the registry was content before it had all bytes".to_owned();
+            return Err(RequestError::Protocol { asked: asked(reference, action), why });
+        };
+        let url = UploadSession { location }.closing(&digest);
+        let mut put = send_call(Method::PUT, reference, url, Body::Empty, action);
+        put.lane = Lane::Request;
+        self.transport.attempt(registry, &put).await?;
+        Ok((digest, size))
+    }
+
+    async fn begin(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        query: &str,
+    ) -> Result<UploadSession, RequestError> {
+        let call = begin_call(reference, query, pushing(reference), "begin an upload".to_owned());
+        let answer = self.transport.send(registry, &call).await?;
+        Ok(UploadSession { location: answer.location()? })
+    }
+
+    /// Ends an upload session that is of no use any more; the registry would end it some day itself, so failures do
+    /// not matter.
+    async fn cancel(&self, registry: &Registry, reference: &Reference, session: UploadSession) {
+        let mut call =
+            send_call(Method::DELETE, reference, session.location, Body::Empty, "end an upload".to_owned());
+        call.lane = Lane::Request;
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, self.transport.attempt(registry, &call)).await;
+    }
+}
+
+/// One blob on its way to one repository.
+struct Upload<'a> {
+    client: &'a Client,
+    registry: &'a Registry,
+    reference: &'a Reference,
+    descriptor: &'a Descriptor,
+}
+
+impl Upload<'_> {
+    async fn run(
+        &self,
+        source: &BlobSource,
+        progress: Option<Progress>,
+        mut session: Option<UploadSession>,
+    ) -> Result<(), PushError> {
+        let digest = &self.descriptor.digest;
+        let query = match digest {
+            Digest::Sha256(_) => "",
+            Digest::Sha512(_) => "?digest-algorithm=sha512",
+        };
+        let body = measured(source, self.descriptor.size, progress);
+        let mut backoff = Backoff::new(&self.client.options().retry);
+        loop {
+            let begun = match session.take() {
+                Some(session) => session,
+                None => self.client.begin(self.registry, self.reference, query).await?,
+            };
+            let body = Body::Source { source: body.clone(), length: Some(self.descriptor.size) };
+            let action = format!("push blob {digest}");
+            let put = send_call(Method::PUT, self.reference, begun.closing(digest), body, action);
+            let Err(error) = self.client.transport.attempt(self.registry, &put).await else {
+                return Ok(());
+            };
+            self.client.cancel(self.registry, self.reference, begun).await;
+            backoff.pause(again_if_lost(error)).await?;
+            // The bytes may have arrived, and only the answer was lost.
+            if self.client.exists_for_push(self.reference, digest).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// An upload session that the registry lost (a restart, another replica) is begun again like one that was cut.
+fn again_if_lost(error: RequestError) -> RequestError {
+    use oci_distribution::errors::OciErrorCode::BlobUploadUnknown;
+    match error {
+        RequestError::NotFound { asked, errors } if errors.has(BlobUploadUnknown) => {
+            RequestError::Unreachable {
+                asked,
+                connecting: false,
+                source: io::Error::other(format!("the registry lost the upload{errors}")).into(),
+            }
+        }
+        other => other,
+    }
+}
+
+/// The same bytes, counted: more or fewer than `size` are an error before the registry could take them for the blob.
+fn measured(source: &BlobSource, size: u64, progress: Option<Progress>) -> BlobSource {
+    source.tapped(move || {
+        let progress = progress.clone();
+        let mut sent = 0;
+        move |chunk: Option<&Bytes>| {
+            match chunk {
+                Some(chunk) => sent += chunk.len() as u64,
+                None if sent == size => return Ok(()),
+                None => {
+                    let text = format!("the blob ended after {sent} of {size} bytes");
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                }
+            }
+            if sent > size {
+                let text = format!("the blob has more than the {size} bytes of its descriptor");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+            if let Some(progress) = &progress {
+                progress(sent);
+            }
+            Ok(())
+        }
+    })
+}
+
+pub(super) fn pushing(reference: &Reference) -> Scopes {
+    Scopes::new([Scope::push(reference.repository())])
+}
+
+fn begin_call(reference: &Reference, query: &str, scopes: Scopes, action: String) -> Call {
+    Call {
+        method: Method::POST,
+        target: Target::Path(format!("v2/{}/blobs/uploads/{query}", reference.repository())),
+        headers: HeaderMap::new(),
+        body: Body::Empty,
+        scopes,
+        asked: asked(reference, action),
+        lane: Lane::Request,
+    }
+}
+
+fn send_call(method: Method, reference: &Reference, url: Url, body: Body, action: String) -> Call {
+    let mut headers = HeaderMap::new();
+    if matches!(body, Body::Source { .. }) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+    let asked = asked(reference, action);
+    Call {
+        method,
+        target: Target::Url(url),
+        headers,
+        body,
+        scopes: pushing(reference),
+        asked,
+        lane: Lane::Push,
+    }
+}

@@ -1,0 +1,103 @@
+//! The one module that opens sockets: requests, authorisation, redirects, retries, limits.
+
+pub(crate) mod error;
+pub(crate) mod retry;
+
+mod authorize;
+mod call;
+mod http;
+mod origin;
+mod registry;
+mod token;
+pub(crate) mod warning;
+
+pub(crate) use authorize::{Scope, Scopes};
+pub(crate) use call::{Answer, Body, Call, Lane, Target};
+pub(crate) use origin::Origin;
+pub(crate) use registry::Registry;
+
+use crate::credentials;
+use http::HttpClients;
+use retry::RetryPolicy;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use warning::Warnings;
+
+/// How a [`crate::Client`] behaves.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// Where credentials come from.
+    pub credentials: credentials::Store,
+    /// Registries (`host` or `host:port`) that are reached by HTTPS without checking the certificate, and by plain HTTP
+    /// where there is no HTTPS.
+    pub insecure_registries: BTreeSet<String>,
+    /// Try HTTPS before plain HTTP on loopback addresses; otherwise plain HTTP is spoken there at once.
+    pub loopback_https_first: bool,
+    /// CA certificates to trust beside those of the system: PEM files, each of one or more certificates.
+    pub extra_ca_pem: Vec<Vec<u8>>,
+    /// How long making a connection may take.
+    pub connect_timeout: Duration,
+    /// How long the server may be silent, or take no bytes.
+    pub idle_timeout: Duration,
+    /// What is retried, and when.
+    pub retry: RetryPolicy,
+    /// Blobs that are pulled from one registry at once; as many may be pushed at once beside them, and as many small
+    /// requests may run.
+    pub connections_per_registry: usize,
+    /// The largest manifest that is read, in bytes. Registries must take 4 MiB (distribution-spec, "Pushing Manifests").
+    pub manifest_limit: usize,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("registry-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            credentials: credentials::Store::default(),
+            insecure_registries: BTreeSet::new(),
+            loopback_https_first: false,
+            extra_ca_pem: Vec::new(),
+            connect_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            retry: RetryPolicy::default(),
+            connections_per_registry: 4,
+            manifest_limit: 4 << 20,
+        }
+    }
+}
+
+/// What all requests of a client share.
+pub(crate) struct Transport {
+    pub(crate) options: ClientOptions,
+    pub(crate) warnings: Warnings,
+    http: HttpClients,
+    registries: Mutex<BTreeMap<String, Arc<Registry>>>,
+}
+
+impl Transport {
+    pub(crate) fn new(options: ClientOptions) -> Self {
+        Self {
+            options,
+            warnings: Warnings::default(),
+            http: HttpClients::default(),
+            registries: Mutex::default(),
+        }
+    }
+
+    /// What is known of the registry of that name.
+    pub(crate) fn registry(&self, name: &str) -> Arc<Registry> {
+        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        match registries.get(name) {
+            Some(registry) => registry.clone(),
+            None => {
+                let registry = Arc::new(Registry::new(name, self.options.connections_per_registry));
+                registries.insert(name.to_owned(), registry.clone());
+                registry
+            }
+        }
+    }
+}

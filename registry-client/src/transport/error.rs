@@ -1,0 +1,297 @@
+//! What can go wrong between a request and its answer.
+
+use crate::credentials::CredentialsError;
+use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+
+/// Most characters of a server's text that an error shows.
+const TEXT_LIMIT: usize = 400;
+
+/// What was asked, of whom; it reads after the word "cannot".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The registry, as the reference names it.
+    pub registry: Arc<str>,
+    /// The repository; empty when the registry as a whole was asked.
+    pub repository: Arc<str>,
+    /// The action: `get manifest "latest"`.
+    pub action: Arc<str>,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.action, self.registry)?;
+        if self.repository.is_empty() { Ok(()) } else { write!(f, "/{}", self.repository) }
+    }
+}
+
+/// What a registry says about its refusal (distribution-spec, "Error Codes").
+#[derive(Debug, Default)]
+pub struct ServerErrors {
+    errors: Box<[OciError]>,
+    /// The start of a body that is no error envelope.
+    text: Box<str>,
+}
+
+impl ServerErrors {
+    /// Reads the body of an error answer: the envelope of the spec, else plain text.
+    pub(crate) fn parse(body: &[u8]) -> Self {
+        match serde_json::from_slice::<OciEnvelope>(body) {
+            Ok(envelope) => Self { errors: envelope.errors.into(), text: Box::default() },
+            Err(_) => {
+                let text = String::from_utf8_lossy(body).trim().to_owned();
+                // A page of HTML comes from a proxy in between, and says nothing that fits into a line.
+                let text = if text.starts_with('<') { String::new() } else { text };
+                Self { errors: Box::default(), text: text.into() }
+            }
+        }
+    }
+
+    /// Whether `code` is among the errors.
+    pub fn has(&self, code: OciErrorCode) -> bool {
+        self.errors.iter().any(|error| error.code == code)
+    }
+
+    /// The errors of the envelope.
+    pub fn errors(&self) -> &[OciError] {
+        &self.errors
+    }
+}
+
+impl fmt::Display for ServerErrors {
+    /// ` (CODE: message, ...)` with a leading blank, or nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for error in self.errors.iter() {
+            let code = serde_json::to_value(&error.code).ok();
+            let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("UNKNOWN").to_owned();
+            let detail = error.detail.as_str().unwrap_or_default();
+            let message = if error.message.is_empty() { detail } else { &error.message };
+            parts.push(if message.is_empty() { code } else { format!("{code}: {message}") });
+        }
+        if parts.is_empty() && !self.text.is_empty() {
+            parts.push(self.text.to_string());
+        }
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", printable(&parts.join(", "))) }
+    }
+}
+
+/// A server's text, bounded, on one line, and without anything a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out: String =
+        text.chars().take(TEXT_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(TEXT_LIMIT).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// Why a request had no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// 401, and there was nothing (more) to answer the challenge with.
+    #[error(
+        "cannot {asked}: {}{errors}; {}",
+        if *had_credentials { "the registry does not accept the credentials" } else { "the registry wants credentials" },
+        if *had_credentials { "log in again" } else { "log in first, if the name is right" }
+    )]
+    Unauthorized {
+        /// What was asked.
+        asked: Asked,
+        /// What the registry says.
+        errors: ServerErrors,
+        /// Whether credentials were sent.
+        had_credentials: bool,
+    },
+    /// 403.
+    #[error("cannot {asked}: access is denied{errors}; log in with an account that has the rights")]
+    Denied {
+        /// What was asked.
+        asked: Asked,
+        /// What the registry says.
+        errors: ServerErrors,
+    },
+    /// 404.
+    #[error("cannot {asked}: not found{errors}; check the name, and log in if the repository is private")]
+    NotFound {
+        /// What was asked.
+        asked: Asked,
+        /// What the registry says.
+        errors: ServerErrors,
+    },
+    /// 429.
+    #[error(
+        "cannot {asked}: too many requests{errors}; try again {}, or log in for a higher limit",
+        match retry_after { Some(wait) => format!("in {} s", wait.as_secs()), None => "later".to_owned() }
+    )]
+    RateLimited {
+        /// What was asked.
+        asked: Asked,
+        /// What the registry says.
+        errors: ServerErrors,
+        /// How long it wants us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Any other status that is no success.
+    #[error("cannot {asked}: the registry answers with status {status}{errors}")]
+    Status {
+        /// What was asked.
+        asked: Asked,
+        /// The HTTP status.
+        status: u16,
+        /// What the registry says.
+        errors: ServerErrors,
+        /// How long it wants us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// No connection, or it broke.
+    #[error("cannot {asked}: {}; check the address, the network and the proxy", causes(source.as_ref()))]
+    Unreachable {
+        /// What was asked.
+        asked: Asked,
+        /// Whether the connection was never made.
+        connecting: bool,
+        /// The cause; its chain is part of this error's text.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The server fell silent.
+    #[error("cannot {asked}: nothing came from the server for {} s", waited.as_secs_f32())]
+    Timeout {
+        /// What was asked.
+        asked: Asked,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The TLS handshake failed.
+    #[error(
+        "cannot {asked}: no trusted TLS connection: {}; add the registry's CA certificate, or name the registry as insecure",
+        causes(source.as_ref())
+    )]
+    Tls {
+        /// What was asked.
+        asked: Asked,
+        /// The cause; its chain is part of this error's text.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The server broke the protocol.
+    #[error("cannot {asked}: {why}")]
+    Protocol {
+        /// What was asked.
+        asked: Asked,
+        /// How.
+        why: String,
+    },
+    /// No credentials could be had.
+    #[error("cannot {asked}: {source}")]
+    Credentials {
+        /// What was asked.
+        asked: Asked,
+        /// The cause, which is part of this error's text.
+        source: CredentialsError,
+    },
+    /// What was to be sent could not be read.
+    #[error("cannot {asked}: reading what is to be sent failed: {source}")]
+    Source {
+        /// What was asked.
+        asked: Asked,
+        /// The cause, which is part of this error's text.
+        source: io::Error,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot {asked}: the HTTP client cannot be set up: {why}")]
+    Setup {
+        /// What was asked.
+        asked: Asked,
+        /// Why.
+        why: String,
+    },
+}
+
+impl RequestError {
+    /// What was asked.
+    pub fn asked(&self) -> &Asked {
+        match self {
+            Self::Unauthorized { asked, .. }
+            | Self::Denied { asked, .. }
+            | Self::NotFound { asked, .. }
+            | Self::RateLimited { asked, .. }
+            | Self::Status { asked, .. }
+            | Self::Unreachable { asked, .. }
+            | Self::Timeout { asked, .. }
+            | Self::Tls { asked, .. }
+            | Self::Protocol { asked, .. }
+            | Self::Credentials { asked, .. }
+            | Self::Source { asked, .. }
+            | Self::Setup { asked, .. } => asked,
+        }
+    }
+
+    /// Whether the same request may succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            // 501 and 505 are about what was asked, not about the moment.
+            Self::Status { status, .. } => {
+                matches!(status, 408 | 425) || (500..600).contains(status) && !matches!(status, 501 | 505)
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the server wants us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether no connection was made at all (refused, unknown host).
+    pub(crate) fn never_connected(&self) -> bool {
+        matches!(self, Self::Unreachable { connecting: true, .. })
+    }
+
+    /// Sorts an error of the HTTP library.
+    pub(crate) fn from_http(asked: &Asked, error: reqwest::Error) -> Self {
+        let asked = asked.clone();
+        // URLs may carry signatures in their query; the asked names what matters.
+        let error = error.without_url();
+        if is_tls(&error) {
+            return Self::Tls { asked, source: error.into() };
+        }
+        Self::Unreachable { asked, connecting: error.is_connect(), source: error.into() }
+    }
+}
+
+/// Whether rustls is somewhere in the chain of causes.
+fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An io::Error shows its inner error's *source* as its own, so the inner error itself is looked at here.
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && is_tls(inner)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The last two causes of a chain, which say more than the first ("error sending request").
+fn causes(error: &(dyn StdError + Send + Sync + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        let text = error.to_string();
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    let last = texts.len().saturating_sub(2);
+    printable(&texts[last..].join(": "))
+}

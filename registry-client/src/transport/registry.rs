@@ -1,0 +1,66 @@
+//! What a client remembers of one registry.
+
+use super::{Origin, authorize::Authorizer, call::Lane};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+use tokio::sync::{AcquireError, OnceCell, OwnedSemaphorePermit, Semaphore};
+
+/// A push of one blob to one repository.
+type PushKey = (String, crate::digest::Digest);
+
+/// One registry: where it is, how it wants us to prove who we are, and how much may run at once.
+pub(crate) struct Registry {
+    pub(crate) name: String,
+    /// Found at the first request.
+    pub(super) origin: OnceCell<Origin>,
+    pub(super) authorizer: Authorizer,
+    // Apart from each other, because a push may read from a pull, and whoever holds a pull may ask something small:
+    // one pool for all could wait for itself.
+    requests: Arc<Semaphore>,
+    pulls: Arc<Semaphore>,
+    pushes: Arc<Semaphore>,
+    pushing: Mutex<BTreeMap<PushKey, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Registry {
+    pub(super) fn new(name: &str, connections: usize) -> Self {
+        let semaphore = || Arc::new(Semaphore::new(connections.max(1)));
+        Self {
+            name: name.to_owned(),
+            origin: OnceCell::new(),
+            authorizer: Authorizer::default(),
+            requests: semaphore(),
+            pulls: semaphore(),
+            pushes: semaphore(),
+            pushing: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let semaphore = match lane {
+            Lane::Request => &self.requests,
+            Lane::Pull => &self.pulls,
+            Lane::Push => &self.pushes,
+        };
+        semaphore.clone().acquire_owned().await
+    }
+
+    /// A lock that only one push of that blob to that repository holds at a time.
+    pub(crate) fn push_lock(
+        &self,
+        repository: &str,
+        digest: crate::digest::Digest,
+    ) -> Arc<tokio::sync::Mutex<()>> {
+        let mut pushing = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
+        pushing.retain(|_, lock| lock.strong_count() > 0);
+        let key = (repository.to_owned(), digest);
+        if let Some(lock) = pushing.get(&key).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        pushing.insert(key, Arc::downgrade(&lock));
+        lock
+    }
+}
