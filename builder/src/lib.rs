@@ -7,6 +7,7 @@ pub mod cli;
 pub mod content;
 pub mod environment;
 pub mod image;
+pub mod layer;
 pub mod progress;
 pub mod request;
 pub mod rootfs;
