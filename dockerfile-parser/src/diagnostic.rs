@@ -1,5 +1,9 @@
 //! Errors and warnings: code, span, message, help.
 
+mod render;
+
+pub use render::{render, render_with};
+
 use crate::span::Span;
 
 /// How bad it is.

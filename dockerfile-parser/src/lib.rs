@@ -7,8 +7,41 @@
 //! | --- | --- |
 //! | [`span`] | byte ranges of the source, and line and column of a byte |
 //! | [`ast`] | the typed instructions |
-//! | [`diagnostic`] | errors and warnings with code, span, message and help |
+//! | [`diagnostic`] | errors and warnings with code, span, message and help; rendering them |
+//! | [`expand`] | `${...}` and quotes, once values are known |
+//! | [`mount`], [`device`] | the values of `RUN --mount` and `RUN --device` |
+//! | [`ignore`] | ignore files |
+//! | [`glob`] | wildcards of COPY and ADD |
+//! | [`lint`] | checks |
+//! | [`suggest`] | "did you mean" |
+//!
+//! Parsing goes `lines` (continuations joined, spans kept) → `statement` (keyword, flags, arguments) → `instruction`
+//! (one file each) → [`ast`].
 
 pub mod ast;
+mod automaton;
+mod csv;
+pub mod device;
 pub mod diagnostic;
+mod directive;
+mod duration;
+pub mod expand;
+mod flags;
+pub mod glob;
+mod heredoc;
+pub mod ignore;
+mod instruction;
+mod json;
+mod lines;
+pub mod lint;
+pub mod mount;
+mod parse;
 pub mod span;
+mod statement;
+pub mod suggest;
+#[cfg(test)]
+mod testing;
+mod words;
+
+pub use directive::detect_syntax;
+pub use parse::{Parsed, parse, parse_trigger, parse_with_checks};

@@ -1,0 +1,71 @@
+//! What COPY and ADD share: sources, destination, options.
+
+use super::Context;
+use crate::ast::{CopyOptions, Source, Word};
+use crate::flags::{Flags, Known, Takes};
+use crate::heredoc;
+use crate::statement::Arguments;
+use crate::words;
+
+pub(super) const OPTIONS: [Known; 4] =
+    [("chown", Takes::Value), ("chmod", Takes::Value), ("link", Takes::Switch), ("exclude", Takes::Values)];
+
+pub(super) fn options(flags: &Flags) -> CopyOptions {
+    CopyOptions {
+        chown: flags.value("chown"),
+        chmod: flags.value("chmod"),
+        link: flags.switch("link").unwrap_or(false),
+        excludes: flags.values("exclude"),
+    }
+}
+
+/// Sources and destination, at least one source.
+pub(super) fn sources(cx: &mut Context<'_>) -> Option<(Vec<Source>, Word)> {
+    let mut operands = match &cx.statement.arguments {
+        Arguments::Json(words) => words.iter().cloned().map(Source::Path).collect(),
+        _ => operands(cx),
+    };
+    let destination = match operands.pop() {
+        Some(Source::Path(word)) => word,
+        Some(Source::Heredoc(heredoc)) => {
+            let message = format!("a here-document cannot be the destination of {}", cx.name);
+            cx.error_help("heredoc-destination", heredoc.span, message, "add where to, behind it");
+            return None;
+        }
+        None => {
+            cx.missing("a source and a destination", &format!("{} src/ /app/", cx.name));
+            return None;
+        }
+    };
+    if operands.is_empty() {
+        let message = format!("{} needs a source and a destination, and has only one of them", cx.name);
+        cx.error("missing-argument", destination.span, message);
+        return None;
+    }
+    Some((operands, destination))
+}
+
+/// The plain form: words between blanks, except that a here-document's opening is one word even with blanks in it
+/// (`<< "a b"`).
+fn operands(cx: &mut Context<'_>) -> Vec<Source> {
+    let all = cx.joined.text();
+    let rest = cx.statement.rest.clone();
+    // The text behind the flags ends where the statement ends, and is a slice of the joined text.
+    let end = all.trim_end().len();
+    let mut position = end - rest.text.len();
+    let mut operands = Vec::new();
+    let mut heredocs = std::mem::take(&mut cx.heredocs).into_iter();
+    for (word, _) in heredoc::openings(all) {
+        let range = cx.joined.range_of(word);
+        let Some(heredoc) = heredocs.next() else { break };
+        if range.start < position {
+            continue;
+        }
+        operands
+            .extend(words::list(&all[position..range.start]).map(|word| Source::Path(cx.joined.word(word))));
+        operands.push(Source::Heredoc(heredoc));
+        position = range.end;
+    }
+    operands.extend(words::list(&all[position..end]).map(|word| Source::Path(cx.joined.word(word))));
+    operands
+}

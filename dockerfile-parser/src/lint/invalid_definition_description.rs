@@ -1,0 +1,32 @@
+//! The comment above a named FROM, or an ARG, is its description, and should start with the name. Off unless asked for.
+
+use super::{Report, Rule, Subject};
+use crate::ast::InstructionKind;
+use crate::span::Span;
+
+pub(super) const RULE: Rule = Rule { name: "InvalidDefinitionDescription", check };
+
+fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
+    for stage in subject.stages() {
+        if let Some(name) = &stage.from.name {
+            one(report, "FROM", &[name.text.to_lowercase()], &stage.comments, stage.span);
+        }
+    }
+    for instruction in subject.instructions() {
+        let InstructionKind::Arg(declarations) = &instruction.kind else { continue };
+        let names: Vec<String> = declarations.iter().map(|d| d.name.text.clone()).collect();
+        one(report, "ARG", &names, &instruction.comments, instruction.span);
+    }
+}
+
+fn one(report: &mut Report<'_>, keyword: &str, names: &[String], comments: &[String], span: Span) {
+    let Some(described) = comments.last().and_then(|line| line.split(' ').next()) else { return };
+    if !names.iter().any(|name| name == described) {
+        let message = format!("the comment above {keyword} does not describe it");
+        let help = match names {
+            [name] => format!("write \"# {name} description\", or put an empty comment (#) between"),
+            _ => "write \"# NAME description\", or put an empty comment (#) between".to_owned(),
+        };
+        report.add(comments, span, message, help);
+    }
+}

@@ -1,0 +1,186 @@
+//! Checks: what is allowed but probably not meant. Names and conditions are those of BuildKit's checks, one rule per file.
+//!
+//! `# check=skip=RuleA,RuleB;error=true` at the top of the file sets them, as does `# check=skip=...` in the comment above
+//! one instruction, for that instruction. Rules that need more than the file's text (values of variables, base images,
+//! the context) are run by whoever has it, through [`Checks::finding`].
+
+mod consistent_instruction_casing;
+mod duplicate_stage_name;
+mod expose_invalid_format;
+mod expose_proto_casing;
+mod from_as_casing;
+mod from_platform_flag_const_disallowed;
+mod invalid_definition_description;
+mod json_args_recommended;
+mod legacy_key_value_format;
+mod maintainer_deprecated;
+mod multiple_instructions_disallowed;
+mod no_empty_continuation;
+mod redundant_target_platform;
+mod reserved_stage_name;
+mod secrets_used_in_arg_or_env;
+mod settings;
+mod stage_name_casing;
+#[cfg(test)]
+mod tests;
+mod workdir_relative_path;
+
+pub use settings::{Checks, ChecksError};
+
+use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
+use crate::diagnostic::Diagnostic;
+use crate::expand::Expander;
+use crate::span::Span;
+
+/// A check of a file's text.
+pub(crate) struct Rule {
+    name: &'static str,
+    check: fn(&Subject<'_>, &mut Report<'_>),
+}
+
+const RULES: [Rule; 17] = [
+    consistent_instruction_casing::RULE,
+    duplicate_stage_name::RULE,
+    expose_invalid_format::RULE,
+    expose_proto_casing::RULE,
+    from_as_casing::RULE,
+    from_platform_flag_const_disallowed::RULE,
+    invalid_definition_description::RULE,
+    json_args_recommended::RULE,
+    legacy_key_value_format::RULE,
+    maintainer_deprecated::RULE,
+    multiple_instructions_disallowed::RULE,
+    no_empty_continuation::RULE,
+    redundant_target_platform::RULE,
+    reserved_stage_name::RULE,
+    secrets_used_in_arg_or_env::RULE,
+    stage_name_casing::RULE,
+    workdir_relative_path::RULE,
+];
+
+/// Rules that this crate cannot run: they need more than the file's text.
+const ELSEWHERE: [&str; 5] = [
+    "UndefinedArgInFrom",
+    "UndefinedVar",
+    "InvalidBaseImagePlatform",
+    "InvalidDefaultArgInFrom",
+    "CopyIgnoredFile",
+];
+
+/// Rules that are off unless asked for.
+const EXPERIMENTAL: [&str; 1] = ["InvalidDefinitionDescription"];
+
+/// What is checked.
+pub(crate) struct Subject<'a> {
+    pub(crate) dockerfile: &'a Dockerfile,
+    pub(crate) source: &'a [u8],
+    /// Empty lines within continuations, with the comments above the instruction.
+    pub(crate) empty_continuations: &'a [(Span, Vec<String>)],
+}
+
+/// Collects the findings of one rule after the other.
+pub(crate) struct Report<'a> {
+    checks: &'a Checks,
+    rule: &'static str,
+    findings: Vec<Diagnostic>,
+}
+
+impl Report<'_> {
+    /// Adds a finding, unless the rule is off there. `comments` are those above the instruction.
+    fn add(&mut self, comments: &[String], span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let finding = self.checks.finding(self.rule, comments, span, message);
+        self.findings.extend(finding.map(|diagnostic| diagnostic.help(help)));
+    }
+}
+
+/// Runs all rules.
+pub(crate) fn run(subject: &Subject<'_>, checks: &Checks) -> Vec<Diagnostic> {
+    let mut report = Report { checks, rule: "", findings: Vec::new() };
+    for rule in &RULES {
+        report.rule = rule.name;
+        (rule.check)(subject, &mut report);
+    }
+    report.findings
+}
+
+/// The settings in force: `given` ones, or else those of the file. What cannot be understood is an error; a rule that is
+/// not known is a warning, given back.
+pub(crate) fn settings(
+    directive: Option<&Word>,
+    given: Option<&str>,
+    errors: &mut Vec<Diagnostic>,
+) -> (Checks, Vec<Diagnostic>) {
+    let (text, span) = match (given, directive) {
+        (Some(text), _) => (text, Span::default()),
+        (None, Some(word)) => (word.text.as_str(), word.span),
+        (None, None) => return (Checks::default(), Vec::new()),
+    };
+    match Checks::parse(text) {
+        Ok(checks) => {
+            let warnings = checks.unknown_rules(span);
+            (checks, warnings)
+        }
+        Err(error) => {
+            let diagnostic = Diagnostic::error("bad-check", span, error.to_string());
+            errors.push(diagnostic.help("for example: check=skip=JSONArgsRecommended;error=true"));
+            (Checks::default(), Vec::new())
+        }
+    }
+}
+
+/// Every rule's name, in order of the alphabet.
+pub fn rule_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = RULES.iter().map(|rule| rule.name).chain(ELSEWHERE).collect();
+    names.sort_unstable();
+    names
+}
+
+impl<'a> Subject<'a> {
+    fn stages(&self) -> impl Iterator<Item = &'a Stage> {
+        self.dockerfile.stages.iter()
+    }
+
+    /// All instructions but FROM.
+    fn instructions(&self) -> impl Iterator<Item = &'a Instruction> {
+        let dockerfile = self.dockerfile;
+        dockerfile.global_args.iter().chain(dockerfile.stages.iter().flat_map(|stage| &stage.instructions))
+    }
+
+    /// The word without quotes, if no name's value matters for it.
+    fn constant(&self, word: &Word) -> Option<String> {
+        if word.text.contains('$') {
+            return None;
+        }
+        let expander = Expander::new(self.dockerfile.directives.escape);
+        expander.word(&word.text, &|_| None).ok().map(|expanded| expanded.text)
+    }
+
+    /// For each stage the earlier stage it is built from.
+    fn parents(&self) -> Vec<Option<usize>> {
+        let mut names = std::collections::BTreeMap::new();
+        let mut parents = Vec::with_capacity(self.dockerfile.stages.len());
+        for (i, stage) in self.dockerfile.stages.iter().enumerate() {
+            parents.push(names.get(&stage.from.image.text.to_lowercase()).copied());
+            if let Some(name) = &stage.from.name {
+                names.insert(name.text.to_lowercase(), i);
+            }
+        }
+        parents
+    }
+}
+
+/// The keyword of a stage's FROM, as written.
+fn from_keyword(stage: &Stage) -> &str {
+    crate::words::first_word(&stage.source).0
+}
+
+/// Ports of EXPOSE as constants.
+fn exposed<'a>(subject: &'a Subject<'a>) -> impl Iterator<Item = (&'a Instruction, &'a Word, String)> {
+    subject.instructions().flat_map(move |instruction| {
+        let words: &[Word] = match &instruction.kind {
+            InstructionKind::Expose(words) => words,
+            _ => &[],
+        };
+        words.iter().filter_map(move |word| Some((instruction, word, subject.constant(word)?)))
+    })
+}

@@ -1,0 +1,246 @@
+//! The keys of a mount and their values, each checked by itself.
+
+use super::error::MountError;
+use super::size;
+use crate::ast::{MountKind, Sharing};
+use crate::csv;
+use crate::expand::ExpandError;
+
+/// The values of `type=`.
+pub(super) const TYPES: [(&str, MountKind); 5] = [
+    ("bind", MountKind::Bind),
+    ("cache", MountKind::Cache),
+    ("tmpfs", MountKind::Tmpfs),
+    ("secret", MountKind::Secret),
+    ("ssh", MountKind::Ssh),
+];
+
+/// The values of `sharing=`.
+pub(super) const SHARING: [(&str, Sharing); 3] =
+    [("shared", Sharing::Shared), ("private", Sharing::Private), ("locked", Sharing::Locked)];
+
+/// The keys; aliases are the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Type,
+    From,
+    Source,
+    Target,
+    ReadOnly,
+    ReadWrite,
+    Required,
+    Size,
+    Id,
+    Sharing,
+    Mode,
+    Uid,
+    Gid,
+    Env,
+}
+
+/// How the keys are written.
+pub(super) const KEYS: [(&str, Key); 19] = [
+    ("type", Key::Type),
+    ("from", Key::From),
+    ("source", Key::Source),
+    ("src", Key::Source),
+    ("target", Key::Target),
+    ("dst", Key::Target),
+    ("destination", Key::Target),
+    ("readonly", Key::ReadOnly),
+    ("ro", Key::ReadOnly),
+    ("readwrite", Key::ReadWrite),
+    ("rw", Key::ReadWrite),
+    ("required", Key::Required),
+    ("size", Key::Size),
+    ("id", Key::Id),
+    ("sharing", Key::Sharing),
+    ("mode", Key::Mode),
+    ("uid", Key::Uid),
+    ("gid", Key::Gid),
+    ("env", Key::Env),
+];
+
+/// A value, or that it depends on names without a value yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value<T> {
+    Known(T),
+    Unknown,
+}
+
+impl<T> Value<T> {
+    pub(super) fn known(self) -> Option<T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// A field: its key, the key as written, its value if it has one.
+struct Field {
+    key: Key,
+    written: String,
+    value: Option<Value<String>>,
+}
+
+pub(super) struct Fields(Vec<Field>);
+
+impl Fields {
+    pub(super) fn read(
+        spec: &str,
+        expand: &mut dyn FnMut(&str) -> Result<Value<String>, ExpandError>,
+    ) -> Result<Self, MountError> {
+        if spec.is_empty() {
+            return Err(MountError::Empty);
+        }
+        let mut fields: Vec<Field> = Vec::new();
+        for field in csv::fields(spec).ok_or(MountError::Csv)? {
+            let (written, value) = match field.split_once('=') {
+                Some((key, value)) => (key.to_lowercase(), Some(value)),
+                None => (field.to_lowercase(), None),
+            };
+            let Some((_, key)) = KEYS.iter().find(|(name, _)| *name == written).copied() else {
+                return Err(MountError::UnknownKey { key: written });
+            };
+            if value.is_none() && !matches!(key, Key::ReadOnly | Key::ReadWrite | Key::Required) {
+                return Err(MountError::NoValue { key: written });
+            }
+            let contradicts = |other: Key| {
+                matches!((key, other), (Key::ReadOnly, Key::ReadWrite) | (Key::ReadWrite, Key::ReadOnly))
+            };
+            if let Some(earlier) =
+                fields.iter().find(|earlier| earlier.key == key || contradicts(earlier.key))
+            {
+                return Err(MountError::Twice { first: earlier.written.clone(), second: written });
+            }
+            let value = match value {
+                Some(value) if key == Key::From => {
+                    if value.trim_end_matches('$').contains('$') {
+                        return Err(MountError::FromVariable);
+                    }
+                    Some(Value::Known(value.to_owned()))
+                }
+                Some(value) => Some(
+                    expand(value).map_err(|source| MountError::Expand { key: written.clone(), source })?,
+                ),
+                None => None,
+            };
+            fields.push(Field { key, written, value });
+        }
+        Ok(Self(fields))
+    }
+
+    fn find(&self, key: Key) -> Option<&Field> {
+        self.0.iter().find(|field| field.key == key)
+    }
+
+    /// Whether the key is there.
+    pub(super) fn given(&self, key: Key) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Whether the key's value is not known yet.
+    pub(super) fn is_unknown(&self, key: Key) -> bool {
+        self.find(key).is_some_and(|field| field.value == Some(Value::Unknown))
+    }
+
+    fn known(&self, key: Key) -> Option<(&Field, &str)> {
+        let field = self.find(key)?;
+        match &field.value {
+            Some(Value::Known(text)) => Some((field, text)),
+            _ => None,
+        }
+    }
+
+    /// A text; an empty one counts as none.
+    pub(super) fn text(&self, key: Key) -> Option<String> {
+        self.known(key).map(|(_, text)| text.to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// One of some names, in any case.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: Key,
+        choices: &'static [(&'static str, T)],
+    ) -> Result<Value<Option<T>>, MountError> {
+        if self.is_unknown(key) {
+            return Ok(Value::Unknown);
+        }
+        let Some((field, text)) = self.known(key) else { return Ok(Value::Known(None)) };
+        let lower = text.to_lowercase();
+        match choices.iter().find(|(name, _)| *name == lower) {
+            Some((_, value)) => Ok(Value::Known(Some(*value))),
+            None => Err(MountError::UnknownValue {
+                key: field.written.clone(),
+                value: text.to_owned(),
+                known: choices.iter().map(|(name, _)| *name).collect(),
+            }),
+        }
+    }
+
+    /// A switch: alone it means true.
+    pub(super) fn boolean(&self, key: Key) -> Result<Option<bool>, MountError> {
+        match self.find(key) {
+            Some(Field { value: None, .. }) => Ok(Some(true)),
+            Some(Field { written, value: Some(Value::Known(text)), .. }) => match boolean(text) {
+                Some(on) => Ok(Some(on)),
+                None => Err(MountError::NotBoolean { key: written.clone(), value: text.clone() }),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// A number of 32 bits.
+    pub(super) fn number(&self, key: Key, radix: u32) -> Result<Option<u32>, MountError> {
+        let Some((field, text)) = self.known(key) else { return Ok(None) };
+        let digits = !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
+        match u32::from_str_radix(text, radix) {
+            Ok(number) if digits => Ok(Some(number)),
+            _ => Err(MountError::NotNumber { key: field.written.clone(), value: text.to_owned(), radix }),
+        }
+    }
+
+    pub(super) fn size(&self) -> Result<Option<u64>, MountError> {
+        let Some((_, text)) = self.known(Key::Size) else { return Ok(None) };
+        size::parse(text).map(Some).ok_or_else(|| MountError::NotSize { value: text.to_owned() })
+    }
+
+    /// Refuses keys that mean nothing for `kind`.
+    pub(super) fn refuse_foreign(&self, kind: MountKind) -> Result<(), MountError> {
+        let allowed: &[Key] = match kind {
+            MountKind::Bind => &[Key::From, Key::Source, Key::ReadOnly, Key::ReadWrite],
+            MountKind::Cache => &[
+                Key::From,
+                Key::Source,
+                Key::ReadOnly,
+                Key::ReadWrite,
+                Key::Id,
+                Key::Sharing,
+                Key::Mode,
+                Key::Uid,
+                Key::Gid,
+            ],
+            MountKind::Tmpfs => &[Key::Size, Key::ReadOnly, Key::ReadWrite],
+            MountKind::Secret => {
+                &[Key::Source, Key::Id, Key::Required, Key::Mode, Key::Uid, Key::Gid, Key::Env, Key::ReadOnly]
+            }
+            MountKind::Ssh => &[Key::Id, Key::Required, Key::Mode, Key::Uid, Key::Gid, Key::ReadOnly],
+        };
+        let foreign =
+            self.0.iter().find(|f| !matches!(f.key, Key::Type | Key::Target) && !allowed.contains(&f.key));
+        match foreign {
+            Some(field) => Err(MountError::NotForType { key: field.written.clone(), kind }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `true` and `false` in the notations of Go's `strconv.ParseBool`.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}

@@ -1,0 +1,140 @@
+//! `RUN --mount=`: from its text to a [`Mount`] (Dockerfile reference, "RUN --mount").
+//!
+//! | key (aliases) | bind | cache | tmpfs | secret | ssh |
+//! | --- | --- | --- | --- | --- | --- |
+//! | `type` | x | x | x | x | x |
+//! | `target` (`dst`, `destination`) | x | x | x | x | x |
+//! | `source` (`src`) | x | x | | the secret's id | |
+//! | `from` | x | x | | | |
+//! | `readonly` (`ro`) | default | x | x | always | always |
+//! | `readwrite` (`rw`) | x | default | default | | |
+//! | `id` | | default: `target`, cleaned | | default: last element of `target` | default: `default` |
+//! | `sharing` | | default: `shared` | | | |
+//! | `required` | | | | x | x |
+//! | `mode` (octal), `uid`, `gid` | | x | | mode 0400 | mode 0600 |
+//! | `env` | | | | x | |
+//! | `size` | | | x | | |
+//!
+//! A key that a type cannot honour is refused.
+
+mod error;
+mod fields;
+mod size;
+#[cfg(test)]
+mod tests;
+
+pub use error::MountError;
+pub(crate) use fields::boolean;
+
+use crate::ast::{Mount, MountKind, Sharing};
+use crate::expand::{ExpandError, Expander};
+use crate::glob::clean;
+use fields::{Fields, Key, Value};
+
+/// Where secrets appear unless `target=` or `env=` says otherwise.
+const SECRETS: &str = "/run/secrets";
+
+/// Reads the specification of one mount. `expand` is given each value but that of `from`, which is never expanded.
+///
+/// Defaults are filled in: the id of a cache, secret or ssh mount, the mode of the latter two, and the target of a secret
+/// that has no `env`.
+///
+/// # Errors
+/// Broken quoting, unknown keys and values, keys that the type cannot honour, and errors of `expand`.
+pub fn parse(
+    spec: &str,
+    expand: &mut dyn FnMut(&str) -> Result<String, ExpandError>,
+) -> Result<Mount, MountError> {
+    let fields = Fields::read(spec, &mut |value| expand(value).map(Value::Known))?;
+    let mount = interpret(&fields)?;
+    // All values are known here, so the type is.
+    mount.ok_or(MountError::Csv)
+}
+
+/// Checks what can be known while names have no values yet: everything that no `$` takes part in.
+///
+/// # Errors
+/// Those that [`parse`] would give whatever the values of names are.
+pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
+    let expander = Expander::new(escape);
+    let fields = Fields::read(spec, &mut |value| {
+        if value.contains('$') {
+            return Ok(Value::Unknown);
+        }
+        expander.word(value, &|_| None).map(|expanded| Value::Known(expanded.text))
+    })?;
+    interpret(&fields).map(drop)
+}
+
+/// `None` if the type is not known yet.
+fn interpret(fields: &Fields) -> Result<Option<Mount>, MountError> {
+    let kind = match fields.choice(Key::Type, &fields::TYPES)? {
+        Value::Known(kind) => Some(kind.unwrap_or(MountKind::Bind)),
+        Value::Unknown => None,
+    };
+    // Values are checked even if the type is not known.
+    let mode = fields.number(Key::Mode, 8)?;
+    let uid = fields.number(Key::Uid, 10)?;
+    let gid = fields.number(Key::Gid, 10)?;
+    let size = fields.size()?;
+    let sharing = fields.choice(Key::Sharing, &fields::SHARING)?.known().flatten().unwrap_or(Sharing::Shared);
+    let required = fields.boolean(Key::Required)?.unwrap_or(false);
+    let read_only = fields.boolean(Key::ReadOnly)?;
+    let read_write = fields.boolean(Key::ReadWrite)?;
+    let Some(kind) = kind else { return Ok(None) };
+    fields.refuse_foreign(kind)?;
+    if matches!(kind, MountKind::Secret | MountKind::Ssh) && read_only == Some(false) {
+        return Err(MountError::NotForType { key: "readonly=false".to_owned(), kind });
+    }
+    let default = !matches!(kind, MountKind::Cache | MountKind::Tmpfs);
+    let mut mount = Mount {
+        kind,
+        from: fields.text(Key::From),
+        source: fields.text(Key::Source),
+        target: fields.text(Key::Target),
+        read_only: read_only.or(read_write.map(|write| !write)).unwrap_or(default),
+        id: fields.text(Key::Id),
+        sharing,
+        required,
+        mode,
+        uid,
+        gid,
+        env: None,
+        size,
+    };
+    match kind {
+        MountKind::Bind | MountKind::Tmpfs => {}
+        MountKind::Cache => {
+            let target = mount.target.as_deref().unwrap_or_default();
+            mount.id = mount.id.or_else(|| Some(clean(target)));
+        }
+        MountKind::Secret => complete_secret(&mut mount, fields)?,
+        MountKind::Ssh => {
+            mount.id = mount.id.or_else(|| Some("default".to_owned()));
+            mount.mode = mount.mode.or(Some(0o600));
+        }
+    }
+    Ok(Some(mount))
+}
+
+fn complete_secret(mount: &mut Mount, fields: &Fields) -> Result<(), MountError> {
+    if mount.source.is_some() && mount.id.is_some() {
+        return Err(MountError::SecretSourceAndId);
+    }
+    let last_element = |path: &str| clean(path).rsplit('/').next().unwrap_or_default().to_owned();
+    let id = mount.source.take().or(mount.id.take()).or_else(|| mount.target.as_deref().map(last_element));
+    let Some(id) = id else {
+        if [Key::Source, Key::Id, Key::Target].into_iter().any(|key| fields.is_unknown(key)) {
+            return Ok(());
+        }
+        return Err(MountError::SecretWithoutId);
+    };
+    // `env=` without a value names the variable after the secret.
+    mount.env = fields.given(Key::Env).then(|| fields.text(Key::Env).unwrap_or_else(|| id.clone()));
+    if mount.env.is_none() && mount.target.is_none() {
+        mount.target = Some(format!("{SECRETS}/{}", last_element(&id)));
+    }
+    mount.id = Some(id);
+    mount.mode = mount.mode.or(Some(0o400));
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Splitting an instruction's text: keyword, flags, lists, quoted words. Nothing is unquoted here but flags: the words
+//! keep their quotes until names are expanded, or they would be unquoted twice.
+
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_till, take_till1, take_while, take_while1};
+use nom::character::complete::{anychar, char};
+use nom::combinator::{eof, opt, recognize};
+use nom::multi::many1_count;
+use nom::sequence::preceded;
+use nom::{IResult, Offset, Parser};
+
+/// The blanks that separate list members: every ASCII one but the line feed.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\t' | '\x0b' | '\x0c' | '\r' | ' ')
+}
+
+/// Splits off the first word; the rest starts at the next one.
+pub(crate) fn first_word(text: &str) -> (&str, &str) {
+    let end = text.find(is_blank).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start_matches(is_blank))
+}
+
+/// Words between blanks; quotes mean nothing.
+pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_blank).filter(|word| !word.is_empty())
+}
+
+/// Words between white space outside quotes; quotes and escapes stay in the words. A quote that is not closed runs to
+/// the end: expanding the word will report it.
+pub(crate) fn quoted(text: &str, escape: char) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while let Ok((after, word)) = quoted_word(rest, escape) {
+        // An escape character with nothing after it escapes nothing.
+        let word = if after.is_empty() { without_dangling_escape(word, escape) } else { word };
+        if !word.is_empty() {
+            words.push(word);
+        }
+        rest = after.trim_start();
+    }
+    words
+}
+
+fn quoted_word<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
+    recognize(many1_count(alt((
+        take_till1(|c: char| c.is_whitespace() || c == '\'' || c == '"' || c == escape),
+        single_quoted,
+        |i: &'t str| double_quoted(i, escape),
+        |i: &'t str| escaped(i, escape),
+    ))))
+    .parse(input)
+}
+
+/// `'...'`: nothing can be escaped.
+fn single_quoted(input: &str) -> IResult<&str, &str> {
+    recognize((char('\''), take_till(|c| c == '\''), opt(char('\'')))).parse(input)
+}
+
+/// `"..."`, in which the escape character escapes.
+fn double_quoted(input: &str, escape: char) -> IResult<&str, &str> {
+    recognize((char('"'), |i| inside_quotes(i, '"', escape), opt(char('"')))).parse(input)
+}
+
+fn inside_quotes(mut input: &str, quote: char, escape: char) -> IResult<&str, ()> {
+    loop {
+        let (rest, _) = take_till(|c| c == quote || c == escape).parse(input)?;
+        match escaped(rest, escape) {
+            Ok((after, _)) => input = after,
+            Err(_) => return Ok((rest, ())),
+        }
+    }
+}
+
+/// The escape character and what it escapes, if anything follows.
+fn escaped(input: &str, escape: char) -> IResult<&str, &str> {
+    recognize((char(escape), alt((anychar.map(drop), eof.map(drop))))).parse(input)
+}
+
+fn without_dangling_escape(word: &str, escape: char) -> &str {
+    let escapes = word.len() - word.trim_end_matches(escape).len();
+    if escapes % 2 == 1 { &word[..word.len() - escape.len_utf8()] } else { word }
+}
+
+/// One `--name[=value]` as it stands.
+#[derive(Debug, PartialEq)]
+pub(crate) struct FlagToken<'t> {
+    /// All of it.
+    pub(crate) raw: &'t str,
+    /// Quotes and escapes removed.
+    pub(crate) text: String,
+    /// Where the value starts, in `raw` and in `text`: behind the first `=`.
+    pub(crate) value: Option<(usize, usize)>,
+    /// A quote was opened and not closed.
+    pub(crate) unterminated: bool,
+}
+
+/// Takes flags off the front. They end at the first word that does not start with `--`, or at a lone `--`, which is
+/// removed.
+pub(crate) fn flags<'t>(text: &'t str, escape: char) -> (Vec<FlagToken<'t>>, &'t str) {
+    let mut flags = Vec::new();
+    let mut rest = text.trim_start();
+    while let Ok((after, raw)) = flag_token(rest, escape) {
+        rest = after.trim_start();
+        let token = decode_flag(raw, escape);
+        if token.text == "--" {
+            break;
+        }
+        flags.push(token);
+    }
+    (flags, rest)
+}
+
+fn flag_token<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
+    let quoted = move |quote: char| {
+        move |i: &'t str| {
+            recognize((char(quote), |i| inside_quotes(i, quote, escape), opt(char(quote)))).parse(i)
+        }
+    };
+    recognize(preceded(
+        tag("--"),
+        opt(many1_count(alt((
+            take_till1(|c: char| c.is_whitespace() || c == '\'' || c == '"' || c == escape),
+            quoted('\''),
+            quoted('"'),
+            |i: &'t str| escaped(i, escape),
+        )))),
+    ))
+    .parse(input)
+}
+
+fn decode_flag(raw: &str, escape: char) -> FlagToken<'_> {
+    let mut token =
+        FlagToken { raw, text: String::with_capacity(raw.len()), value: None, unterminated: false };
+    let mut quote = None;
+    let mut chars = raw.char_indices();
+    while let Some((at, mut c)) = chars.next() {
+        let mut escaped = false;
+        if c == escape {
+            let Some((_, next)) = chars.next() else { break };
+            (c, escaped) = (next, true);
+        }
+        match quote {
+            _ if escaped => token.text.push(c),
+            None if c == '\'' || c == '"' => quote = Some(c),
+            Some(q) if c == q => quote = None,
+            _ => {
+                token.text.push(c);
+                if c == '=' && token.value.is_none() {
+                    token.value = Some((at + 1, token.text.len()));
+                }
+            }
+        }
+    }
+    token.unterminated = quote.is_some();
+    token
+}
+
+/// Words as a shell would see them in the raw text, quotes kept; `<<` and the blanks after it belong to the word.
+/// `None` when quoting or `${...}` is broken: then nothing on the line can be told apart.
+pub(crate) fn shell(text: &str) -> Option<Vec<&str>> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let mut position = rest;
+        while position.chars().next().is_some_and(|c| !c.is_whitespace()) {
+            position = shell_part(position)?;
+        }
+        words.push(&rest[..rest.offset(position)]);
+        rest = position.trim_start();
+    }
+    Some(words)
+}
+
+/// What is left after one part of a shell word.
+fn shell_part(input: &str) -> Option<&str> {
+    let plain: IResult<&str, &str> =
+        take_while1(|c: char| !c.is_whitespace() && !matches!(c, '\\' | '\'' | '"' | '$' | '<')).parse(input);
+    if let Ok((rest, _)) = plain {
+        return Some(rest);
+    }
+    match input.chars().next()? {
+        '\\' => escaped(input, '\\').ok().map(|(rest, _)| rest),
+        '\'' => input[1..].split_once('\'').map(|(_, rest)| rest),
+        '"' => shell_double_quoted(&input[1..]),
+        '$' => crate::expand::skip_dollar(input),
+        _ => {
+            let heredoc: IResult<&str, _> =
+                (tag("<<"), take_while(|c| matches!(c, '\t' | '\r' | ' '))).parse(input);
+            Some(heredoc.map_or(&input[1..], |(rest, _)| rest))
+        }
+    }
+}
+
+fn shell_double_quoted(mut input: &str) -> Option<&str> {
+    loop {
+        input = input.trim_start_matches(|c| !matches!(c, '"' | '\\' | '$'));
+        match input.chars().next()? {
+            '"' => return Some(&input[1..]),
+            '$' => input = crate::expand::skip_dollar(input)?,
+            _ => input = input[1..].strip_prefix(['"', '$', '\\']).unwrap_or(&input[1..]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_words() {
+        assert_eq!(quoted(r#"a="b c" d='e "f' g\ h"#, '\\'), [r#"a="b c""#, r#"d='e "f'"#, r"g\ h"]);
+        assert_eq!(quoted(r#"a="b\"c" "d e"#, '\\'), [r#"a="b\"c""#, r#""d e"#]);
+        assert_eq!(quoted("a` b c\\", '`'), ["a` b", "c\\"]);
+        assert_eq!(quoted("a b\\", '\\'), ["a", "b"]);
+        assert_eq!(quoted("a \\", '\\'), ["a"]);
+        assert_eq!(quoted("a b\\\\", '\\'), ["a", "b\\\\"]);
+        assert_eq!(quoted("'a\\' b", '\\'), ["'a\\'", "b"]);
+    }
+
+    #[test]
+    fn flag_tokens() {
+        let text = |t: &str| {
+            let (flags, rest) = flags(t, '\\');
+            (flags.into_iter().map(|f| (f.raw.to_owned(), f.text)).collect::<Vec<_>>(), rest.to_owned())
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            text("--a --b=c d --e"),
+            (vec![pair("--a", "--a"), pair("--b=c", "--b=c")], "d --e".to_owned())
+        );
+        assert_eq!(text(r#"--a="b 'c" d"#), (vec![pair(r#"--a="b 'c""#, "--a=b 'c")], "d".to_owned()));
+        assert_eq!(text(r"--a=b\ c -- --d"), (vec![pair(r"--a=b\ c", "--a=b c")], "--d".to_owned()));
+        assert_eq!(text("-a b"), (vec![], "-a b".to_owned()));
+        assert_eq!(text("--"), (vec![], String::new()));
+        let (flags, _) = flags("--\"x=y\"=z", '\\');
+        assert_eq!((flags[0].value, flags[0].text.as_str()), (Some((5, 4)), "--x=y=z"));
+    }
+
+    #[test]
+    fn shell_words() {
+        assert_eq!(shell("cat << EOF >x").unwrap(), ["cat", "<< EOF", ">x"]);
+        assert_eq!(
+            shell("a \"b $c ${d:-e f}\" 'g h'i <<<x").unwrap(),
+            ["a", "\"b $c ${d:-e f}\"", "'g h'i", "<<<x"]
+        );
+        assert_eq!(shell("it's <<EOF"), None);
+        assert_eq!(shell("${a^^} <<EOF"), None);
+    }
+}
