@@ -2,14 +2,18 @@
 //!
 //! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
 
+pub mod bases;
 pub mod cancel;
 pub mod cli;
 pub mod content;
 pub mod environment;
+pub mod graph;
 pub mod image;
 pub mod layer;
 pub mod progress;
+pub mod registry;
 pub mod request;
 pub mod rootfs;
+pub mod solve;
 pub mod store;
 pub mod timestamp;

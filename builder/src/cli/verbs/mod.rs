@@ -23,6 +23,3 @@ pub enum Format {
     /// One JSON object a line.
     Json,
 }
-
-#[cfg(test)]
-mod tests;

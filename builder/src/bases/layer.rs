@@ -1,0 +1,262 @@
+//! From a DiffID to an unpacked layer.
+
+use super::resolve::blob_path;
+use super::{BaseError, Bases, Known, Owners, Source};
+use crate::layer::{ApplyLimits, ApplyOptions, Decoder, apply};
+use crate::progress::{Event, StepId};
+use crate::store::{LayerBlob, LayerBuilder, Store};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use registry_client::descriptor::Descriptor;
+use registry_client::digest::{DiffId, Digester};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::{OnceCell, mpsc};
+
+/// Chunks of a download that wait for being unpacked; each has some hundred KiB at most.
+const CHUNKS_AHEAD: usize = 16;
+
+impl Bases {
+    /// Whether the layer is unpacked in the store.
+    pub fn is_unpacked(&self, layer: DiffId) -> bool {
+        self.store.layers().get(layer).is_some()
+    }
+
+    /// The directories of `layers`, in their order; what is missing is fetched and unpacked, several at once. Transfers
+    /// are told as part of `step`.
+    ///
+    /// # Errors
+    /// When a layer cannot be had or unpacked.
+    pub async fn unpack(
+        self: &Arc<Self>,
+        layers: &[DiffId],
+        step: StepId,
+    ) -> Result<Vec<PathBuf>, BaseError> {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (position, &layer) in layers.iter().enumerate() {
+            let bases = Arc::clone(self);
+            tasks.spawn(async move { (position, bases.one(layer, step).await) });
+        }
+        let mut paths = vec![PathBuf::new(); layers.len()];
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((position, path)) => paths[position] = path?,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+        Ok(paths)
+    }
+
+    /// The directory of one layer; two who ask at once wait for the same work.
+    async fn one(&self, layer: DiffId, step: StepId) -> Result<PathBuf, BaseError> {
+        let cell = {
+            let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::<OnceCell<PathBuf>>::clone(unpacked.entry(layer).or_default())
+        };
+        let path = cell
+            .get_or_try_init(|| async {
+                if let Some(there) = self.store.layers().get(layer) {
+                    return Ok(there.path);
+                }
+                // The budget is never closed.
+                let _permit = self.budget.acquire().await;
+                self.make(layer, step).await
+            })
+            .await?;
+        Ok(path.clone())
+    }
+
+    /// Makes the layer, unless another process does or did.
+    async fn make(&self, layer: DiffId, step: StepId) -> Result<PathBuf, BaseError> {
+        let store = self.store.clone();
+        let lock = blocking(move || store.layers().lock(layer)).await?;
+        if let Some(there) = self.store.layers().get(layer) {
+            return Ok(there.path);
+        }
+        let known = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&layer).cloned()
+        };
+        let path = match (self.stored_blob(layer, known.as_ref()), known) {
+            (Some(blob), _) => self.unpack_file(layer, blob).await?,
+            (None, Some(Known { descriptor, source: Source::Layout(path) })) => {
+                let from = blob_path(&path, &descriptor.digest);
+                let chunks = file_chunks(from);
+                self.unpack_chunks(layer, &descriptor, chunks, step).await?
+            }
+            (None, Some(Known { descriptor, source: Source::Registry(reference) })) => {
+                let stream = self.client.blob(&reference, &descriptor)?.into_stream();
+                let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+                let feed = async move {
+                    let mut stream = std::pin::pin!(stream);
+                    while let Some(chunk) = stream.next().await {
+                        let chunk = chunk.map_err(BaseError::from)?;
+                        if sender.send(Ok(chunk)).await.is_err() {
+                            // The other side stopped reading: it has an error to tell.
+                            break;
+                        }
+                    }
+                    Ok::<(), BaseError>(())
+                };
+                let (fed, made) = tokio::join!(feed, self.unpack_chunks(layer, &descriptor, receiver, step));
+                fed?;
+                made?
+            }
+            (None, None) => return Err(BaseError::UnknownLayer(layer)),
+        };
+        drop(lock);
+        Ok(path)
+    }
+
+    /// A blob of the store that unpacks to the layer.
+    fn stored_blob(&self, layer: DiffId, known: Option<&Known>) -> Option<PathBuf> {
+        let blobs = self.store.blobs();
+        let by_manifest = known.map(|known| known.descriptor.digest).filter(|digest| blobs.contains(digest));
+        let by_layer = || self.store.layers().blobs_of(layer).first().map(|blob| blob.digest);
+        by_manifest.or_else(by_layer).map(|digest| blobs.path(&digest))
+    }
+
+    /// Unpacks a blob of the store.
+    async fn unpack_file(&self, layer: DiffId, blob: PathBuf) -> Result<PathBuf, BaseError> {
+        let (store, owners) = (self.store.clone(), self.owners);
+        blocking(move || {
+            let file = std::fs::File::open(blob).map_err(|source| BaseError::Read { layer, source })?;
+            unpack(&store, layer, file, owners)
+        })
+        .await
+    }
+
+    /// Unpacks what comes in, and keeps it as a blob as well.
+    async fn unpack_chunks(
+        &self,
+        layer: DiffId,
+        descriptor: &Descriptor,
+        chunks: mpsc::Receiver<io::Result<Bytes>>,
+        step: StepId,
+    ) -> Result<PathBuf, BaseError> {
+        let (store, owners, progress) = (self.store.clone(), self.owners, self.progress.clone());
+        let descriptor = descriptor.clone();
+        blocking(move || {
+            let item = descriptor.digest.short();
+            let total = Some(descriptor.size);
+            let told = move |current| {
+                progress.send(Event::Transfer { step, item: item.clone(), current, total });
+            };
+            let mut writer = store.blobs().writer()?;
+            let mut tee =
+                Chunks { chunks, now: Bytes::new(), copy: &mut writer, told: &told, count: 0, last_told: 0 };
+            let path = unpack(&store, layer, &mut tee, owners)?;
+            // Readers of compressed data may stop before the last bytes.
+            io::copy(&mut tee, &mut io::sink()).map_err(|source| BaseError::Read { layer, source })?;
+            told(tee.count);
+            writer.commit(Some(&descriptor))?;
+            let blob = LayerBlob {
+                digest: descriptor.digest,
+                size: descriptor.size,
+                media_type: descriptor.media_type.clone(),
+            };
+            store.layers().add_blob(layer, blob)?;
+            Ok(path)
+        })
+        .await
+    }
+}
+
+/// Decompresses, hashes and applies a layer.
+fn unpack(store: &Store, layer: DiffId, blob: impl Read, owners: Owners) -> Result<PathBuf, BaseError> {
+    let builder: LayerBuilder = store.layers().begin(layer)?;
+    let read = |source| BaseError::Read { layer, source };
+    let mut tar = Hashed { inner: Decoder::detect(blob).map_err(read)?, digester: Digester::new() };
+    let options = ApplyOptions {
+        limits: ApplyLimits::default(),
+        ignore_chown: owners == Owners::Flattened,
+        // A user namespace cannot hold device nodes; a sandbox has its own in /dev.
+        skip_denied_devices: true,
+    };
+    apply(&mut tar, &builder.path(), store.flavor(), &options)
+        .map_err(|source| BaseError::Unpack { layer, source })?;
+    // The DiffID covers what stands after the end-of-archive marker, too.
+    io::copy(&mut tar, &mut io::sink()).map_err(read)?;
+    let size = tar.digester.bytes();
+    let got = DiffId(tar.digester.finish());
+    if got != layer {
+        return Err(BaseError::DiffId { want: Box::new(layer), got: Box::new(got) });
+    }
+    Ok(builder.commit(size)?.path)
+}
+
+/// Hashes what is read through it.
+struct Hashed<R> {
+    inner: R,
+    digester: Digester,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.digester.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+/// Chunks of a download as a reader; what is read is copied to a writer and counted.
+struct Chunks<'w, W, T> {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    now: Bytes,
+    copy: &'w mut W,
+    told: &'w T,
+    count: u64,
+    last_told: u64,
+}
+
+impl<W: Write, T: Fn(u64)> Read for Chunks<'_, W, T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.now.is_empty() {
+            match self.chunks.blocking_recv() {
+                None => return Ok(0),
+                Some(chunk) => self.now = chunk?,
+            }
+            self.copy.write_all(&self.now)?;
+            self.count += self.now.len() as u64;
+            if self.count - self.last_told >= 1 << 20 {
+                self.last_told = self.count;
+                (self.told)(self.count);
+            }
+        }
+        let n = buffer.len().min(self.now.len());
+        buffer[..n].copy_from_slice(&self.now.split_to(n));
+        Ok(n)
+    }
+}
+
+/// The chunks of a file, read by a thread of its own.
+fn file_chunks(path: PathBuf) -> mpsc::Receiver<io::Result<Bytes>> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let read = || -> io::Result<()> {
+            let mut file = std::fs::File::open(&path)?;
+            loop {
+                let mut chunk = vec![0; 256 << 10];
+                let n = file.read(&mut chunk)?;
+                chunk.truncate(n);
+                if n == 0 || sender.blocking_send(Ok(chunk.into())).is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        if let Err(error) = read() {
+            // Nobody left to tell is fine.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    receiver
+}
+
+/// Runs `f` where blocking is allowed.
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

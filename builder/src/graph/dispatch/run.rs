@@ -1,0 +1,163 @@
+//! RUN.
+
+use super::super::op::{InlineScript, Op, Origin, RunMount, RunOp};
+use super::super::scope::PROXY_ARGS;
+use super::Dispatch;
+use crate::request::NetworkMode;
+use dockerfile_parser::ast::{CommandLine, Heredoc, Mount, MountFlag, MountKind, Network, Run, Security};
+use dockerfile_parser::diagnostic::Diagnostic;
+
+/// What programs see as the machine's name, as in BuildKit.
+const HOSTNAME: &str = "buildkitsandbox";
+
+impl Dispatch<'_, '_> {
+    pub(super) fn run(&mut self, run: &Run) -> Result<(), Diagnostic> {
+        let (args, script) = self.run_arguments(run);
+        let network = self.run_network(run)?;
+        let security = self.run_security(run)?;
+        if let Some(device) = run.devices.first() {
+            return Err(Diagnostic::error(
+                "device",
+                self.place(device.span),
+                "RUN --device is not there yet: CDI devices are not handed to a RUN",
+            ));
+        }
+        let mut mounts = Vec::with_capacity(run.mounts.len());
+        let mut reads = Vec::new();
+        for flag in &run.mounts {
+            let mount = self.mount(flag)?;
+            if let Origin::Step(vertex) = mount.from {
+                reads.push(vertex);
+            }
+            mounts.push(mount);
+        }
+        let said = format!("RUN {}{} # buildkit", self.state.scope.history_prefix(), args.join(" "));
+        let config = &self.state.config.config;
+        let op = RunOp {
+            args,
+            env: self.state.scope.env().to_vec(),
+            proxy_env: self.proxies(),
+            cwd: config.working_dir.clone(),
+            user: config.user.clone(),
+            network,
+            security,
+            mounts,
+            script,
+            hostname: self
+                .planner
+                .options
+                .build_args
+                .get("BUILDKIT_SANDBOX_HOSTNAME")
+                .map_or(HOSTNAME, String::as_str)
+                .to_owned(),
+        };
+        let shown = match run.heredocs.as_slice() {
+            [] => self.arguments(),
+            [heredoc, ..] => format!("{} ({})", self.arguments(), summary(&heredoc.body)),
+        };
+        let vertex = self.step(Op::Run(Box::new(op)), reads, &shown);
+        self.state.remember(said, Some(vertex));
+        Ok(())
+    }
+
+    /// A bare here-document is the whole program: run directly when it starts with `#!`, otherwise one argument of the
+    /// shell. With anything beside it the shell gets all of it as text and must understand here-documents itself.
+    fn run_arguments(&self, run: &Run) -> (Vec<String>, Option<InlineScript>) {
+        let CommandLine::Shell(line) = &run.command else { return (self.command(&run.command), None) };
+        match run.heredocs.as_slice() {
+            [] => (self.command(&run.command), None),
+            [only] if only.span == line.span => match only.body.strip_prefix("#!") {
+                Some(_) => {
+                    let script = InlineScript { name: only.name.clone(), text: only.body.clone() };
+                    (vec![format!("/dev/pipes/{}", only.name)], Some(script))
+                }
+                None => (self.in_shell(&only.body), None),
+            },
+            heredocs => {
+                let mut text = line.text.clone();
+                for Heredoc { name, body, .. } in heredocs {
+                    text.push('\n');
+                    text.push_str(body);
+                    text.push_str(name);
+                }
+                (self.in_shell(&text), None)
+            }
+        }
+    }
+
+    fn run_network(&self, run: &Run) -> Result<NetworkMode, Diagnostic> {
+        let asked = self.planner.options.network;
+        match run.network {
+            None | Some(Network::Default) => Ok(asked),
+            Some(Network::None) => Ok(NetworkMode::None),
+            Some(Network::Host) if asked == NetworkMode::Host => Ok(NetworkMode::Host),
+            Some(Network::Host) => Err(Diagnostic::error(
+                "network-host",
+                self.place(self.instruction.span),
+                "RUN --network=host is not allowed: a Dockerfile may not take the host's network by itself",
+            )
+            .help("allow it with --network=host on the command line")),
+        }
+    }
+
+    fn run_security(&self, run: &Run) -> Result<Security, Diagnostic> {
+        match run.security {
+            None | Some(Security::Sandbox) => Ok(Security::Sandbox),
+            Some(Security::Insecure) => Err(Diagnostic::error(
+                "security-insecure",
+                self.place(self.instruction.span),
+                "RUN --security=insecure is not allowed: there is no --allow security.insecure yet",
+            )),
+        }
+    }
+
+    fn mount(&mut self, flag: &MountFlag) -> Result<RunMount, Diagnostic> {
+        let place = self.place(flag.spec.span);
+        let scope = &self.state.scope;
+        let expander = &self.planner.expander;
+        let mut mount: Mount = dockerfile_parser::mount::parse(&flag.spec.text, &mut |text| {
+            expander.word(text, &|name| scope.get(name)).map(|expanded| expanded.text)
+        })
+        .map_err(|error| Diagnostic::error("bad-mount", place, error.to_string()))?;
+        if let Some(target) = &mount.target {
+            let target = self.absolute(target);
+            if target == "/" {
+                return Err(Diagnostic::error("mount-on-root", place, "a mount cannot take the place of /"));
+            }
+            mount.target = Some(target);
+        }
+        let from = match (mount.kind, mount.from.clone()) {
+            (MountKind::Bind, None) => Origin::Context,
+            (MountKind::Bind | MountKind::Cache, Some(name)) => self.origin(&name, flag.spec.span)?,
+            _ => Origin::Empty,
+        };
+        if mount.kind == MountKind::Ssh && mount.required {
+            return Err(Diagnostic::error(
+                "ssh",
+                place,
+                "this RUN requires an SSH agent, and none is forwarded",
+            )
+            .help("forwarding an SSH agent (--ssh) is not there yet"));
+        }
+        Ok(RunMount { mount, from })
+    }
+
+    /// Proxy settings given as build arguments and not declared by ARG.
+    fn proxies(&self) -> Vec<(String, String)> {
+        let given = &self.planner.options.build_args;
+        PROXY_ARGS
+            .iter()
+            .filter(|name| self.state.scope.get(name).is_none())
+            .filter_map(|name| Some(((*name).to_owned(), given.get(*name)?.clone())))
+            .collect()
+    }
+}
+
+/// The first line of a here-document, for progress.
+fn summary(body: &str) -> String {
+    let body = body.trim();
+    match body.split_once('\n') {
+        None => body.to_owned(),
+        Some((first, _)) => format!("{}...", first.trim_end()),
+    }
+}

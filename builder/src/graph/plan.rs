@@ -1,0 +1,516 @@
+//! From a Dockerfile and options to a graph, asking for base images until all are known.
+
+use super::op::{BaseImages, BaseKey, BaseName, Graph, ImagePlan, Op, Vertex, VertexId};
+use super::reach;
+use super::scope::{Globals, expand};
+use super::stage::{self, StageState};
+use crate::request::{NetworkMode, NoCache};
+use dockerfile_parser::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
+use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::expand::Expander;
+use dockerfile_parser::span::Span;
+use dockerfile_parser::suggest;
+use registry_client::platform::Platform;
+use registry_client::reference::Reference;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What a plan depends on besides the Dockerfile and the base images.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// `--target`; the last stage when absent.
+    pub target: Option<String>,
+    /// `--build-arg`.
+    pub build_args: BTreeMap<String, String>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// The platform to build for.
+    pub platform: Platform,
+    /// Whether `--platform` said so; otherwise a foreign base decides the platform of the result.
+    pub explicit_platform: bool,
+    /// The platform of this machine.
+    pub build_platform: Platform,
+    /// `--build-context`, names in lower case.
+    pub contexts: BTreeMap<String, ContextKind>,
+    /// `--network`.
+    pub network: NetworkMode,
+    /// `--no-cache`.
+    pub no_cache: NoCache,
+}
+
+/// What a named context is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextKind {
+    /// A directory.
+    Directory,
+    /// An image reference, as it was written after `docker-image://`.
+    Image(String),
+    /// An OCI layout.
+    OciLayout {
+        /// The directory.
+        path: PathBuf,
+        /// Tag or digest.
+        reference: Option<String>,
+    },
+}
+
+/// What planning gives.
+#[derive(Debug)]
+pub enum Plan {
+    /// These images must be resolved first; then plan again.
+    Needs(Vec<BaseRequest>),
+    /// All is known.
+    Ready(Box<Graph>),
+}
+
+/// An image that must be resolved.
+#[derive(Clone, Debug)]
+pub struct BaseRequest {
+    /// Which.
+    pub key: BaseKey,
+    /// Where the Dockerfile names it.
+    pub span: Span,
+    /// What to do when it is not found: a stage of nearly that name.
+    pub help: Option<String>,
+}
+
+/// Plans `file` with the base images known until now.
+///
+/// # Errors
+/// Everything in the reachable stages that cannot be built, with its place.
+pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Result<Plan, Vec<Diagnostic>> {
+    let mut planner = Planner::new(file, options)?;
+    let target = planner.target()?;
+    let reachable = reach::reachable(&planner, bases, target)?;
+    let missing = planner.missing(&reachable, bases)?;
+    if !missing.is_empty() {
+        return Ok(Plan::Needs(missing));
+    }
+    let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
+    for number in reachable {
+        let state = stage::evaluate(&mut planner, number, bases, &states)?;
+        states.insert(number, state);
+    }
+    let Some(state) = states.remove(&target) else {
+        unreachable!("the target is reachable from itself");
+    };
+    let image = planner.finish(state);
+    let mut warnings = planner.warnings;
+    warnings.sort_by_key(|warning| warning.span);
+    warnings.dedup();
+    Ok(Plan::Ready(Box::new(Graph { vertices: planner.vertices, images: vec![image], warnings })))
+}
+
+/// What a stage starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// Nothing.
+    Scratch,
+    /// An earlier stage.
+    Stage(usize),
+    /// An image.
+    Image(BaseKey),
+    /// A named directory context.
+    Directory(String),
+}
+
+/// The state of planning: what was read of the file, and the vertices made so far.
+pub(super) struct Planner<'a> {
+    pub(super) file: &'a Dockerfile,
+    pub(super) options: &'a PlanOptions,
+    pub(super) expander: Expander,
+    pub(super) globals: Globals,
+    pub(super) vertices: Vec<Vertex>,
+    pub(super) warnings: Vec<Diagnostic>,
+    /// Numbers of the stages of each name, in lower case, ascending.
+    names: BTreeMap<String, Vec<usize>>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(file: &'a Dockerfile, options: &'a PlanOptions) -> Result<Self, Vec<Diagnostic>> {
+        let expander = Expander::new(file.directives.escape);
+        let mut globals = Globals::automatic(
+            &options.build_platform,
+            &options.platform,
+            options.target.as_deref(),
+            &options.build_args,
+        );
+        let mut errors = Vec::new();
+        for instruction in &file.global_args {
+            let InstructionKind::Arg(arguments) = &instruction.kind else { continue };
+            for argument in arguments {
+                if let Err(error) = globals.declare(argument, &expander, &options.build_args) {
+                    errors.push(error);
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut names: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (number, stage) in file.stages.iter().enumerate() {
+            if let Some(name) = &stage.from.name {
+                names.entry(name.text.to_lowercase()).or_default().push(number);
+            }
+        }
+        Ok(Self { file, options, expander, globals, vertices: Vec::new(), warnings: Vec::new(), names })
+    }
+
+    /// The stage `--target` names, or the last one.
+    fn target(&self) -> Result<usize, Vec<Diagnostic>> {
+        let last = self.file.stages.len() - 1;
+        let Some(name) = self.options.target.as_deref() else { return Ok(last) };
+        if let Some(number) = self.names.get(&name.to_lowercase()).and_then(|numbers| numbers.last()) {
+            return Ok(*number);
+        }
+        if let Some(number) = name.parse::<usize>().ok().filter(|number| *number <= last) {
+            return Ok(number);
+        }
+        let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        let error = Diagnostic::error(
+            "unknown-target",
+            self.file.stages[last].span,
+            format!("--target names no stage: {name:?}"),
+        );
+        let help = match suggest::nearest(name, names.iter().copied()) {
+            Some(near) => format!("a stage is named {near:?}"),
+            None if names.is_empty() => "no stage of this Dockerfile has a name".to_owned(),
+            None => format!("the stages are named {}", names.join(", ")),
+        };
+        Err(vec![error.help(help)])
+    }
+
+    /// The last stage before `stage` that is called `name`, or whose number `name` is. A named context of that name
+    /// takes its place.
+    pub(super) fn earlier_stage(&self, name: &str, stage: usize) -> Option<usize> {
+        if let Ok(number) = name.parse::<usize>() {
+            return Some(number).filter(|number| *number < stage);
+        }
+        if self.context(name).is_some() {
+            return None;
+        }
+        let numbers = self.names.get(&name.to_lowercase())?;
+        numbers.iter().copied().rfind(|number| *number < stage)
+    }
+
+    /// A stage of that name that stands at `stage` or after it.
+    pub(super) fn later_stage(&self, name: &str, stage: usize) -> Option<usize> {
+        if let Ok(number) = name.parse::<usize>() {
+            return Some(number).filter(|number| (stage..self.file.stages.len()).contains(number));
+        }
+        self.names.get(&name.to_lowercase())?.iter().copied().find(|number| *number >= stage)
+    }
+
+    /// The named context that stands for `name`: one for this platform first.
+    pub(super) fn context(&self, name: &str) -> Option<(&str, &ContextKind)> {
+        let name = name.to_lowercase();
+        let name = name.strip_suffix(":latest").unwrap_or(&name);
+        let contexts = &self.options.contexts;
+        let (name, kind) = contexts
+            .get_key_value(&format!("{name}::{}", self.options.platform))
+            .or_else(|| contexts.get_key_value(name))?;
+        Some((name.as_str(), kind))
+    }
+
+    /// `stage` by name, for messages and progress; its number when it has none.
+    pub(super) fn stage_name(&self, stage: usize) -> String {
+        match &self.file.stages[stage].from.name {
+            Some(name) => name.text.to_lowercase(),
+            None => format!("stage-{stage}"),
+        }
+    }
+
+    /// The platform of a stage: `--platform`, else the one that is built for.
+    pub(super) fn platform_of(&self, stage: &Stage) -> Result<Platform, Diagnostic> {
+        let Some(word) = &stage.from.platform else { return Ok(self.options.platform.clone()) };
+        let text = self.expand_global(word)?;
+        text.parse().map_err(|error: registry_client::platform::PlatformError| {
+            Diagnostic::error("bad-platform", word.span, error.to_string())
+        })
+    }
+
+    fn expand_global(&self, word: &Word) -> Result<String, Diagnostic> {
+        Ok(expand(&self.expander, word, &|name| self.globals.get(name).cloned())?.0)
+    }
+
+    /// What stage `number` starts from.
+    pub(super) fn base_of(&self, number: usize) -> Result<Base, Diagnostic> {
+        let stage = &self.file.stages[number];
+        let platform = self.platform_of(stage)?;
+        if let Some(name) = &stage.from.name
+            && let Some((name, kind)) = self.context(&name.text)
+        {
+            return self.context_base(name, kind, platform, stage.from.image.span);
+        }
+        let word = &stage.from.image;
+        let (image, undefined) = expand(&self.expander, word, &|name| self.globals.get(name).cloned())?;
+        if image.is_empty() {
+            let error = Diagnostic::error(
+                "blank-base",
+                word.span,
+                format!("the base image is blank: {:?} expands to nothing", word.text),
+            );
+            return Err(match undefined.first() {
+                Some(name) => error.help(self.undefined_help(name)),
+                None => {
+                    error.help("give it a value by --build-arg, or a default in ARG before the first FROM")
+                }
+            });
+        }
+        if let Some((name, kind)) = self.context(&image) {
+            return self.context_base(name, kind, platform, word.span);
+        }
+        let earlier = self.names.get(&image.to_lowercase());
+        if let Some(earlier) = earlier.and_then(|numbers| numbers.iter().rfind(|n| **n < number)) {
+            return Ok(Base::Stage(*earlier));
+        }
+        if image == "scratch" {
+            return Ok(Base::Scratch);
+        }
+        let name = self.reference(&image, word.span)?;
+        Ok(Base::Image(BaseKey { name, platform }))
+    }
+
+    /// What to do about a name without a value in FROM.
+    pub(super) fn undefined_help(&self, name: &str) -> String {
+        match suggest::nearest(name, self.globals.names()) {
+            Some(near) => format!("{name} is not declared; did you mean {near}?"),
+            None => format!("{name} is not declared: put ARG {name} before the first FROM"),
+        }
+    }
+
+    /// An image reference in its canonical form.
+    pub(super) fn reference(&self, text: &str, span: Span) -> Result<BaseName, Diagnostic> {
+        match text.parse::<Reference>() {
+            Ok(reference) => Ok(BaseName::Reference(reference.with_default_tag().to_string())),
+            Err(error) => Err(Diagnostic::error("bad-reference", span, error.to_string())),
+        }
+    }
+
+    /// A named context as something to start from.
+    pub(super) fn context_base(
+        &self,
+        name: &str,
+        kind: &ContextKind,
+        platform: Platform,
+        span: Span,
+    ) -> Result<Base, Diagnostic> {
+        Ok(match kind {
+            ContextKind::Directory => Base::Directory(name.to_owned()),
+            ContextKind::Image(text) => Base::Image(BaseKey { name: self.reference(text, span)?, platform }),
+            ContextKind::OciLayout { path, reference } => Base::Image(BaseKey {
+                name: BaseName::OciLayout { path: path.clone(), reference: reference.clone() },
+                platform,
+            }),
+        })
+    }
+
+    /// The ONBUILD triggers that run first in stage `number`: those stored in its base image, or written in the stage
+    /// it starts from. None while the image is not resolved. Their spans are those of FROM.
+    pub(super) fn triggers(
+        &self,
+        number: usize,
+        bases: &BaseImages,
+    ) -> Result<Vec<Instruction>, Vec<Diagnostic>> {
+        let span = self.file.stages[number].from.image.span;
+        match self.base_of(number).map_err(|error| vec![error])? {
+            Base::Scratch | Base::Directory(_) => Ok(Vec::new()),
+            Base::Stage(parent) => Ok(self.file.stages[parent]
+                .instructions
+                .iter()
+                .filter_map(|instruction| match &instruction.kind {
+                    InstructionKind::Onbuild(onbuild) => Some((*onbuild.instruction).clone()),
+                    _ => None,
+                })
+                .collect()),
+            Base::Image(key) => {
+                let stored = bases.get(&key).and_then(|base| base.config.config.on_build.as_deref());
+                let mut triggers = Vec::new();
+                for text in stored.unwrap_or_default() {
+                    let trigger = dockerfile_parser::parse_trigger(text, '\\').map_err(|errors| {
+                        let error = errors.into_iter().next().map(|error| error.message).unwrap_or_default();
+                        vec![Diagnostic::error(
+                            "bad-trigger",
+                            span,
+                            format!(
+                                "{} has an ONBUILD trigger that cannot be read: {text:?}: {error}",
+                                key.name
+                            ),
+                        )]
+                    })?;
+                    triggers.push(trigger);
+                }
+                Ok(triggers)
+            }
+        }
+    }
+
+    /// The images that the reachable stages need and that are not resolved.
+    fn missing(
+        &self,
+        reachable: &BTreeSet<usize>,
+        bases: &BaseImages,
+    ) -> Result<Vec<BaseRequest>, Vec<Diagnostic>> {
+        let mut missing: BTreeMap<BaseKey, BaseRequest> = BTreeMap::new();
+        let mut errors = Vec::new();
+        for &number in reachable {
+            let stage = &self.file.stages[number];
+            let mut need = |key: BaseKey, span: Span, help: Option<String>| {
+                if !bases.contains_key(&key) {
+                    missing.entry(key.clone()).or_insert(BaseRequest { key, span, help });
+                }
+            };
+            match self.base_of(number) {
+                Ok(Base::Image(key)) => need(key, stage.from.image.span, None),
+                Ok(_) => {}
+                Err(error) => errors.push(error),
+            }
+            let triggers = self.triggers(number, bases)?;
+            for (instruction, written) in
+                triggers.iter().map(|t| (t, false)).chain(stage.instructions.iter().map(|i| (i, true)))
+            {
+                for (name, span) in froms(instruction) {
+                    let span = if written { span } else { stage.from.image.span };
+                    match self.origin_image(&name, number, span) {
+                        Ok(Some(key)) => need(key, span, self.near_stage(&name)),
+                        Ok(None) => {}
+                        Err(error) => errors.push(error),
+                    }
+                }
+            }
+        }
+        if errors.is_empty() { Ok(missing.into_values().collect()) } else { Err(errors) }
+    }
+
+    /// The image that `--from=name` in stage `number` means; `None` when it means a stage or a directory.
+    pub(super) fn origin_image(
+        &self,
+        name: &str,
+        number: usize,
+        span: Span,
+    ) -> Result<Option<BaseKey>, Diagnostic> {
+        if self.earlier_stage(name, number).is_some() || name == "scratch" {
+            return Ok(None);
+        }
+        let platform = self.platform_of(&self.file.stages[number])?;
+        if let Some((name, kind)) = self.context(name) {
+            return Ok(match self.context_base(name, kind, platform, span)? {
+                Base::Image(key) => Some(key),
+                _ => None,
+            });
+        }
+        if let Some(later) = self.later_stage(name, number) {
+            let message = if later == number {
+                format!("stage {name:?} cannot take files from itself")
+            } else {
+                format!("stage {name:?} is defined after the stage that takes files from it")
+            };
+            return Err(Diagnostic::error("later-stage", span, message)
+                .help("a stage can only read from stages above it: move it up"));
+        }
+        if name.parse::<usize>().is_ok() {
+            let count = self.file.stages.len();
+            return Err(Diagnostic::error(
+                "unknown-stage",
+                span,
+                format!("there is no stage {name}: the Dockerfile has {count}, counted from 0"),
+            ));
+        }
+        let reference = self.reference(name, span).map_err(|_| {
+            let error = Diagnostic::error(
+                "unknown-stage",
+                span,
+                format!("--from names no stage, context or image: {name:?}"),
+            );
+            match self.near_stage(name) {
+                Some(help) => error.help(help),
+                None => error,
+            }
+        })?;
+        Ok(Some(BaseKey { name: reference, platform }))
+    }
+
+    /// "line 1 defines a stage named ...", when one is nearly called `name`.
+    fn near_stage(&self, name: &str) -> Option<String> {
+        let near = suggest::nearest(&name.to_lowercase(), self.names.keys().map(String::as_str))?;
+        Some(format!("this Dockerfile has a stage named {near:?}; did you mean that?"))
+    }
+
+    /// Adds a vertex.
+    pub(super) fn push(&mut self, vertex: Vertex) -> VertexId {
+        self.vertices.push(vertex);
+        VertexId(self.vertices.len() - 1)
+    }
+
+    /// The vertex of an image's root file system, made once for each image.
+    pub(super) fn image_vertex(
+        &mut self,
+        key: &BaseKey,
+        span: Span,
+        stage: &str,
+        position: &str,
+    ) -> VertexId {
+        let found = self.vertices.iter().position(|v| matches!(&v.op, Op::Image(k) if k == key));
+        if let Some(found) = found {
+            return VertexId(found);
+        }
+        self.push(Vertex {
+            op: Op::Image(key.clone()),
+            parent: None,
+            reads: Vec::new(),
+            name: format!("{position}FROM {}", key.name),
+            stage: stage.to_owned(),
+            span,
+            ignore_cache: false,
+            platform: key.platform.clone(),
+        })
+    }
+
+    /// The image of the target stage.
+    fn finish(&self, mut state: StageState) -> ImagePlan {
+        let options = self.options;
+        if !options.labels.is_empty() {
+            let labels = state.config.config.labels.get_or_insert_default();
+            labels.extend(options.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        if options.explicit_platform {
+            let platform = &options.platform;
+            let same = state.config.os == platform.os && state.config.architecture == platform.architecture;
+            state.config.os.clone_from(&platform.os);
+            state.config.architecture.clone_from(&platform.architecture);
+            if platform.variant.is_some() || !same {
+                state.config.variant.clone_from(&platform.variant);
+            }
+            if platform.os_version.is_some() || !same {
+                state.config.os_version.clone_from(&platform.os_version);
+            }
+        }
+        let platform = state.config.platform();
+        state.config.architecture.clone_from(&platform.architecture);
+        state.config.variant.clone_from(&platform.variant);
+        ImagePlan {
+            platform,
+            vertex: state.vertex,
+            base_layers: state.config.rootfs.diff_ids.clone(),
+            config: state.config,
+            history: state.history,
+        }
+    }
+}
+
+/// The `from` names of an instruction, with their places.
+fn froms(instruction: &Instruction) -> Vec<(String, Span)> {
+    match &instruction.kind {
+        InstructionKind::Copy(copy) => copy.from.iter().map(|word| (word.text.clone(), word.span)).collect(),
+        InstructionKind::Run(run) => run
+            .mounts
+            .iter()
+            .filter_map(|flag| {
+                let mount =
+                    dockerfile_parser::mount::parse(&flag.spec.text, &mut |text| Ok(text.to_owned())).ok()?;
+                Some((mount.from?, flag.spec.span))
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}

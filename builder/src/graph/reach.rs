@@ -1,0 +1,58 @@
+//! Which stages the target needs, and in which order.
+
+use super::op::BaseImages;
+use super::plan::Planner;
+use dockerfile_parser::ast::{Instruction, InstructionKind};
+use dockerfile_parser::diagnostic::Diagnostic;
+use std::collections::BTreeSet;
+
+/// The stages reachable from `target`, by number, in source order. Every dependency of a stage stands before it:
+/// reading from a later stage is refused where the instruction is dispatched.
+///
+/// Triggers of base images that are not resolved yet are not seen; the caller asks again when they are.
+pub(super) fn reachable(
+    planner: &Planner<'_>,
+    bases: &BaseImages,
+    target: usize,
+) -> Result<BTreeSet<usize>, Vec<Diagnostic>> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![target];
+    while let Some(stage) = open.pop() {
+        if !found.insert(stage) {
+            continue;
+        }
+        let base = planner.base_of(stage).map_err(|error| vec![error])?;
+        if let super::plan::Base::Stage(parent) = base {
+            open.push(parent);
+        }
+        for trigger in planner.triggers(stage, bases)? {
+            open.extend(reads(planner, &trigger, stage));
+        }
+        for instruction in &planner.file.stages[stage].instructions {
+            open.extend(reads(planner, instruction, stage));
+        }
+    }
+    Ok(found)
+}
+
+/// The earlier stages an instruction reads from.
+fn reads(planner: &Planner<'_>, instruction: &Instruction, stage: usize) -> Vec<usize> {
+    let names: Vec<&str> = match &instruction.kind {
+        InstructionKind::Copy(copy) => copy.from.iter().map(|word| word.text.as_str()).collect(),
+        InstructionKind::Run(run) => {
+            return run
+                .mounts
+                .iter()
+                .filter_map(|flag| {
+                    // `from` is never expanded, so the other values do not matter here.
+                    let mount =
+                        dockerfile_parser::mount::parse(&flag.spec.text, &mut |text| Ok(text.to_owned()))
+                            .ok()?;
+                    planner.earlier_stage(mount.from.as_deref()?, stage)
+                })
+                .collect();
+        }
+        _ => Vec::new(),
+    };
+    names.into_iter().filter_map(|name| planner.earlier_stage(name, stage)).collect()
+}

@@ -1,0 +1,245 @@
+//! One stage: its base, its triggers, its instructions, in that order.
+
+use super::dispatch;
+use super::op::{BaseImages, CopyOp, CopySource, HistoryEntry, Op, Origin, Vertex, VertexId};
+use super::plan::{Base, Planner};
+use super::scope::Scope;
+use crate::request::NoCache;
+use dockerfile_parser::ast::{Instruction, InstructionKind};
+use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::span::Span;
+use registry_client::config::{History, ImageConfig};
+use registry_client::platform::Platform;
+use std::collections::BTreeMap;
+
+/// Docker's PATH for images that set none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a stage has become after some of its instructions.
+#[derive(Clone, Debug)]
+pub(super) struct StageState {
+    /// Its root file system.
+    pub(super) vertex: VertexId,
+    /// Config of the image it would be. Layers and history are those of the base image.
+    pub(super) config: ImageConfig,
+    /// History since the base image.
+    pub(super) history: Vec<HistoryEntry>,
+    /// ARG and ENV.
+    pub(super) scope: Scope,
+    /// What it runs on.
+    pub(super) platform: Platform,
+    /// Whether this very stage has set CMD.
+    pub(super) cmd_set: bool,
+    /// Name, or number.
+    pub(super) stage: String,
+    /// Number in the file.
+    pub(super) number: usize,
+    /// Whether results of earlier builds may be used.
+    pub(super) ignore_cache: bool,
+    /// How many steps were numbered, and how many there are.
+    pub(super) counter: (usize, usize),
+    /// Set while a trigger of the base runs: the place to blame.
+    pub(super) trigger: Option<Span>,
+}
+
+impl StageState {
+    /// `[build 2/5] `, counting up.
+    pub(super) fn next_position(&mut self) -> String {
+        self.counter.0 += 1;
+        let (at, of) = self.counter;
+        let width = of.to_string().len();
+        let onbuild = if self.trigger.is_some() { "ONBUILD " } else { "" };
+        format!("[{} {at:width$}/{of}] {onbuild}", self.stage)
+    }
+
+    /// Notes an instruction in the history.
+    pub(super) fn remember(&mut self, created_by: String, vertex: Option<VertexId>) {
+        self.history.push(HistoryEntry {
+            history: History {
+                created: None,
+                created_by: Some(created_by),
+                author: None,
+                comment: Some("buildkit.dockerfile.v0".to_owned()),
+                empty_layer: vertex.is_none(),
+            },
+            vertex,
+        });
+    }
+}
+
+/// Evaluates stage `number`; the stages it reads from are in `states`.
+pub(super) fn evaluate(
+    planner: &mut Planner<'_>,
+    number: usize,
+    bases: &BaseImages,
+    states: &BTreeMap<usize, StageState>,
+) -> Result<StageState, Vec<Diagnostic>> {
+    let triggers = planner.triggers(number, bases)?;
+    let mut state = start(planner, number, &triggers, bases, states).map_err(|error| vec![error])?;
+    let mut errors = Vec::new();
+    state.trigger = Some(planner.file.stages[number].from.image.span);
+    for trigger in &triggers {
+        if let Err(error) = dispatch::dispatch(planner, &mut state, trigger, states) {
+            errors.push(error);
+        }
+    }
+    state.trigger = None;
+    if !replaced(planner, number) {
+        let file = planner.file;
+        for instruction in &file.stages[number].instructions {
+            if let Err(error) = dispatch::dispatch(planner, &mut state, instruction, states) {
+                errors.push(error);
+            }
+        }
+    }
+    if errors.is_empty() { Ok(state) } else { Err(errors) }
+}
+
+/// A named context stands for the whole stage: nothing of it runs.
+fn replaced(planner: &Planner<'_>, number: usize) -> bool {
+    let name = planner.file.stages[number].from.name.as_ref();
+    name.is_some_and(|name| planner.context(&name.text).is_some())
+}
+
+/// The state right after FROM.
+fn start(
+    planner: &mut Planner<'_>,
+    number: usize,
+    triggers: &[Instruction],
+    bases: &BaseImages,
+    states: &BTreeMap<usize, StageState>,
+) -> Result<StageState, Diagnostic> {
+    let stage = &planner.file.stages[number];
+    let span = stage.from.image.span;
+    let name = planner.stage_name(number);
+    let platform = planner.platform_of(stage)?;
+    let steps = triggers.iter().chain(&stage.instructions).filter(|i| is_step(i)).count();
+    let base = planner.base_of(number)?;
+    let first = usize::from(base != Base::Scratch);
+    let ignore_cache = match &planner.options.no_cache {
+        NoCache::Nothing => false,
+        NoCache::All => true,
+        NoCache::Stages(stages) => stages.iter().any(|s| s.eq_ignore_ascii_case(&name)),
+    };
+    let mut state = StageState {
+        vertex: VertexId(0),
+        config: empty_config(&platform),
+        history: Vec::new(),
+        scope: Scope::default(),
+        platform,
+        cmd_set: false,
+        stage: name.clone(),
+        number,
+        ignore_cache,
+        counter: (0, steps + first),
+        trigger: None,
+    };
+    match base {
+        Base::Scratch => {
+            state.vertex = planner.push(Vertex {
+                op: Op::Scratch,
+                parent: None,
+                reads: Vec::new(),
+                name: String::new(),
+                stage: name,
+                span,
+                ignore_cache: false,
+                platform: state.platform.clone(),
+            });
+        }
+        Base::Stage(parent) => {
+            let Some(parent) = states.get(&parent) else {
+                unreachable!("a stage is evaluated after the stage it starts from");
+            };
+            state.vertex = parent.vertex;
+            state.config = parent.config.clone();
+            state.history = parent.history.clone();
+            state.scope = parent.scope.clone();
+            state.platform = parent.platform.clone();
+            state.config.config.on_build = None;
+            // FROM of a stage is no step of its own.
+            state.counter = (0, steps);
+        }
+        Base::Image(key) => {
+            let Some(resolved) = bases.get(&key) else {
+                unreachable!("every base image of a reachable stage is resolved before");
+            };
+            let position = state.next_position();
+            state.vertex = planner.image_vertex(&key, span, &name, &position);
+            state.config = resolved.config.clone();
+            state.config.config.on_build = None;
+            let found = state.config.platform();
+            if found.os != state.platform.os || found.architecture != state.platform.architecture {
+                planner.warnings.push(Diagnostic::warning(
+                    "InvalidBaseImagePlatform",
+                    span,
+                    format!("{} is for {found}, but {} was asked for", key.name, state.platform),
+                ));
+            }
+        }
+        Base::Directory(context) => {
+            let scratch = planner.push(Vertex {
+                op: Op::Scratch,
+                parent: None,
+                reads: Vec::new(),
+                name: String::new(),
+                stage: name.clone(),
+                span,
+                ignore_cache: false,
+                platform: state.platform.clone(),
+            });
+            let position = state.next_position();
+            state.vertex = planner.push(Vertex {
+                op: Op::Copy(Box::new(CopyOp {
+                    add: false,
+                    origin: Origin::Named(context.clone()),
+                    sources: vec![CopySource::Path("/".to_owned(), span)],
+                    destination: "/".to_owned(),
+                    chown: None,
+                    chmod: None,
+                    link: false,
+                    parents: false,
+                    excludes: Vec::new(),
+                    unpack: None,
+                })),
+                parent: Some(scratch),
+                reads: Vec::new(),
+                name: format!("{position}FROM {context}"),
+                stage: name,
+                span,
+                ignore_cache,
+                platform: state.platform.clone(),
+            });
+            state.remember(format!("FROM {context} # buildkit"), Some(state.vertex));
+        }
+    }
+    inherit_environment(&mut state);
+    Ok(state)
+}
+
+/// PATH is always set, and what the config sets is what RUN sees.
+fn inherit_environment(state: &mut StageState) {
+    let env = state.config.config.env.get_or_insert_default();
+    if !env.iter().any(|entry| entry.starts_with("PATH=")) {
+        env.push(format!("PATH={DEFAULT_PATH}"));
+    }
+    for entry in env.iter() {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        state.scope.set(name, value);
+    }
+    if state.config.config.working_dir.is_empty() {
+        "/".clone_into(&mut state.config.config.working_dir);
+    }
+}
+
+fn empty_config(platform: &Platform) -> ImageConfig {
+    let mut config = ImageConfig::empty(platform);
+    "/".clone_into(&mut config.config.working_dir);
+    config
+}
+
+/// Whether progress numbers an instruction.
+fn is_step(instruction: &Instruction) -> bool {
+    use InstructionKind::{Add, Copy, Run, Workdir};
+    matches!(instruction.kind, Run(_) | Copy(_) | Add(_) | Workdir(_))
+}

@@ -1,0 +1,431 @@
+use super::*;
+use crate::request::{NetworkMode, NoCache};
+use dockerfile_parser::diagnostic::Diagnostic;
+use registry_client::config::ImageConfig;
+use registry_client::digest::Digest;
+use registry_client::platform::Platform;
+use std::collections::BTreeMap;
+
+fn options() -> PlanOptions {
+    let platform = Platform::new("linux", "amd64");
+    PlanOptions {
+        target: None,
+        build_args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        platform: platform.clone(),
+        explicit_platform: false,
+        build_platform: platform,
+        contexts: BTreeMap::new(),
+        network: NetworkMode::Default,
+        no_cache: NoCache::Nothing,
+    }
+}
+
+fn args(pairs: &[(&str, &str)]) -> PlanOptions {
+    let build_args = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    PlanOptions { build_args, ..options() }
+}
+
+/// Every image there is has this config, changed by `edit`.
+fn planned(
+    text: &str,
+    options: &PlanOptions,
+    edit: &dyn Fn(&str, &mut ImageConfig),
+) -> Result<(Graph, Vec<String>), Vec<Diagnostic>> {
+    let parsed = dockerfile_parser::parse(text.as_bytes())?;
+    let mut bases = BaseImages::new();
+    let mut asked = Vec::new();
+    loop {
+        match plan(&parsed.dockerfile, options, &bases)? {
+            Plan::Ready(graph) => return Ok((*graph, asked)),
+            Plan::Needs(requests) => {
+                assert!(!requests.is_empty());
+                for request in requests {
+                    let name = request.key.name.to_string();
+                    let mut config = ImageConfig::empty(&request.key.platform);
+                    edit(&name, &mut config);
+                    let digest = Digest::of(name.as_bytes());
+                    asked.push(name);
+                    assert!(
+                        bases.insert(request.key, ResolvedBase { digest, config }).is_none(),
+                        "asked twice"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn graph(text: &str, options: &PlanOptions) -> Graph {
+    planned(text, options, &|_, _| {}).unwrap().0
+}
+
+fn errors(text: &str, options: &PlanOptions) -> Vec<String> {
+    let errors = planned(text, options, &|_, _| {}).unwrap_err();
+    errors
+        .iter()
+        .map(|error| {
+            let blamed = &text[error.span.start..error.span.end.min(text.len())];
+            let help = error.help.as_ref().map(|help| format!(" | {help}")).unwrap_or_default();
+            format!("{} @ {blamed} | {}{help}", error.code, error.message)
+        })
+        .collect()
+}
+
+fn steps(graph: &Graph) -> Vec<&str> {
+    graph.vertices.iter().map(|v| v.name.as_str()).filter(|name| !name.is_empty()).collect()
+}
+
+fn history(graph: &Graph) -> Vec<&str> {
+    let entries = &graph.images[0].history;
+    entries.iter().map(|entry| entry.history.created_by.as_deref().unwrap()).collect()
+}
+
+fn run_ops(graph: &Graph) -> Vec<&RunOp> {
+    let ops = graph.vertices.iter().filter_map(|v| match &v.op {
+        Op::Run(run) => Some(&**run),
+        _ => None,
+    });
+    ops.collect()
+}
+
+fn copy_ops(graph: &Graph) -> Vec<&CopyOp> {
+    let ops = graph.vertices.iter().filter_map(|v| match &v.op {
+        Op::Copy(copy) => Some(&**copy),
+        _ => None,
+    });
+    ops.collect()
+}
+
+#[test]
+fn one_stage() {
+    let text = "FROM debian:12\nENV A=1 B=$A\nWORKDIR /app\nCOPY . .\nRUN make\nCMD [\"./app\"]\n";
+    let (graph, asked) = planned(text, &options(), &|_, _| {}).unwrap();
+    assert_eq!(asked, ["docker.io/library/debian:12"]);
+    assert_eq!(
+        steps(&graph),
+        [
+            "[stage-0 1/4] FROM docker.io/library/debian:12",
+            "[stage-0 2/4] WORKDIR /app",
+            "[stage-0 3/4] COPY . .",
+            "[stage-0 4/4] RUN make",
+        ]
+    );
+    assert_eq!(
+        history(&graph),
+        [
+            "ENV A=1 B=",
+            "WORKDIR /app",
+            "COPY . . # buildkit",
+            "RUN /bin/sh -c make # buildkit",
+            "CMD [\"./app\"]"
+        ]
+    );
+    let empty: Vec<bool> = graph.images[0].history.iter().map(|e| e.history.empty_layer).collect();
+    assert_eq!(empty, [true, false, false, false, true]);
+    let run = run_ops(&graph)[0];
+    assert_eq!(run.args, ["/bin/sh", "-c", "make"]);
+    assert_eq!(run.cwd, "/app");
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+    assert_eq!(run.env, [pair("PATH", path), pair("A", "1"), pair("B", "")]);
+    assert_eq!(copy_ops(&graph)[0].destination, "/app/");
+    let config = &graph.images[0].config.config;
+    assert_eq!(config.cmd.as_deref(), Some(&["./app".to_owned()][..]));
+    assert_eq!(config.env.as_deref().unwrap(), [format!("PATH={path}"), "A=1".to_owned(), "B=".to_owned()]);
+}
+
+#[test]
+fn only_reachable_stages_are_looked_at() {
+    let text = "FROM a AS one\nRUN 1\nFROM b AS two\nRUN $(\nFROM c AS three\nCOPY --from=ONE /x /y\n";
+    let (graph, asked) = planned(text, &options(), &|_, _| {}).unwrap();
+    assert_eq!(asked, ["docker.io/library/a:latest", "docker.io/library/c:latest"]);
+    assert_eq!(
+        steps(&graph),
+        [
+            "[one 1/2] FROM docker.io/library/a:latest",
+            "[one 2/2] RUN 1",
+            "[three 1/2] FROM docker.io/library/c:latest",
+            "[three 2/2] COPY --from=ONE /x /y",
+        ]
+    );
+    assert_eq!(copy_ops(&graph)[0].origin, Origin::Step(VertexId(1)));
+    let (_, asked) =
+        planned(text, &PlanOptions { target: Some("TWO".into()), ..options() }, &|_, _| {}).unwrap();
+    assert_eq!(asked, ["docker.io/library/b:latest"]);
+}
+
+#[test]
+fn stages_by_name_number_and_case() {
+    let text = "FROM scratch AS Base\nCOPY a /\nFROM BASE\nCOPY --from=0 /a /b\nCOPY --from=base /a /c\n";
+    let graph = graph(text, &options());
+    let origins: Vec<&Origin> = copy_ops(&graph).iter().map(|copy| &copy.origin).collect();
+    assert_eq!(origins, [&Origin::Context, &Origin::Step(VertexId(1)), &Origin::Step(VertexId(1))]);
+    assert_eq!(graph.images[0].history.len(), 3, "the history of the parent stage comes along");
+}
+
+#[test]
+fn a_stage_named_like_its_image_masks_it_only_afterwards() {
+    let text = "FROM golang AS golang\nRUN 1\nFROM scratch\nCOPY --from=golang /x /\n";
+    let (graph, asked) = planned(text, &options(), &|_, _| {}).unwrap();
+    assert_eq!(asked, ["docker.io/library/golang:latest"]);
+    assert_eq!(copy_ops(&graph)[0].origin, Origin::Step(VertexId(1)));
+}
+
+#[test]
+fn wrong_froms() {
+    assert_eq!(
+        errors("FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n", &options()),
+        [
+            "later-stage @ b | stage \"b\" is defined after the stage that takes files from it | a stage can only read \
+             from stages above it: move it up"
+        ]
+    );
+    assert_eq!(
+        errors("FROM scratch AS a\nCOPY --from=a / /\n", &options()),
+        [
+            "later-stage @ a | stage \"a\" cannot take files from itself | a stage can only read from stages above it: \
+             move it up"
+        ]
+    );
+    assert_eq!(
+        errors("FROM scratch\nCOPY --from=7 / /\n", &options()),
+        ["unknown-stage @ 7 | there is no stage 7: the Dockerfile has 1, counted from 0"]
+    );
+    assert!(planned("FROM scratch\nARG X=a\nCOPY --from=$X / /\n", &options(), &|_, _| {}).is_err());
+    assert_eq!(
+        errors("FROM $NONE\n", &options()),
+        [
+            "blank-base @ $NONE | the base image is blank: \"$NONE\" expands to nothing | NONE is not declared: put ARG \
+             NONE before the first FROM"
+        ]
+    );
+    let unknown = PlanOptions { target: Some("biuld".into()), ..options() };
+    assert_eq!(
+        errors("FROM scratch AS build\n", &unknown),
+        [
+            "unknown-target @ FROM scratch AS build | --target names no stage: \"biuld\" | a stage is named \"build\""
+        ]
+    );
+}
+
+#[test]
+fn global_and_stage_arguments() {
+    let text = "ARG V=1\nARG IMAGE=base:$V\nFROM $IMAGE\nARG V\nARG UNSET\nARG OWN=x$V\nRUN env\nFROM scratch\nRUN env\n";
+    let first = PlanOptions { target: Some("0".into()), ..args(&[("V", "2")]) };
+    let (graph, asked) = planned(text, &first, &|_, _| {}).unwrap();
+    assert_eq!(asked, ["docker.io/library/base:2"]);
+    let run = run_ops(&graph)[0];
+    let own: Vec<String> = run.env.iter().skip(1).map(|(n, v)| format!("{n}={v}")).collect();
+    assert_eq!(own, ["V=2", "OWN=x2"]);
+    assert_eq!(history(&graph)[3], "RUN |3 V=2 UNSET= OWN=x2 /bin/sh -c env # buildkit");
+    // Another stage sees none of them.
+    let graph = self::graph(text, &options());
+    assert_eq!(run_ops(&graph)[0].env.len(), 1);
+    // A default that cannot be expanded does no harm when it is not used.
+    let text = "FROM scratch\nARG B=${A:?need}\nRUN $B\n";
+    assert_eq!(graph_env(text, &args(&[("B", "given")])), ["B=given"]);
+    assert!(planned(text, &options(), &|_, _| {}).is_err());
+}
+
+fn graph_env(text: &str, options: &PlanOptions) -> Vec<String> {
+    let graph = graph(text, options);
+    run_ops(&graph)[0].env.iter().skip(1).map(|(n, v)| format!("{n}={v}")).collect()
+}
+
+#[test]
+fn environment_and_arguments_of_one_name() {
+    assert_eq!(graph_env("FROM scratch\nARG X=a\nENV X=e\nRUN 1\n", &options()), ["X=e"]);
+    let text = "FROM scratch\nENV X=e\nARG X=a\nRUN 1\n";
+    assert_eq!(graph_env(text, &options()), ["X=a"]);
+    let graph = graph(text, &options());
+    assert_eq!(graph.warnings.iter().map(|w| w.code).collect::<Vec<_>>(), ["ArgOverridesEnv"]);
+    assert_eq!(graph.images[0].config.config.env.as_deref().unwrap()[1], "X=e");
+    assert_eq!(graph_env("FROM scratch\nENV a=1\nENV a=2 b=$a\nRUN 1\n", &options()), ["a=2", "b=1"]);
+    assert_eq!(graph_env("FROM scratch AS p\nARG Z=1\nFROM p\nRUN 1\n", &options()), ["Z=1"]);
+}
+
+#[test]
+fn automatic_arguments() {
+    let text = "FROM scratch\nARG TARGETARCH\nARG TARGETVARIANT\nARG TARGETSTAGE\nRUN 1\n";
+    let want = ["TARGETARCH=amd64", "TARGETVARIANT=", "TARGETSTAGE=default"];
+    assert_eq!(graph_env(text, &options()), want);
+    assert_eq!(graph_env(text, &args(&[("TARGETARCH", "z80")]))[0], "TARGETARCH=z80");
+}
+
+#[test]
+fn proxies_are_neither_in_history_nor_declared() {
+    let options = args(&[("HTTP_PROXY", "http://p"), ("no_proxy", "x")]);
+    let graph = self::graph("FROM scratch\nRUN a\nARG HTTP_PROXY\nRUN b\n", &options);
+    let runs = run_ops(&graph);
+    assert_eq!(runs[0].proxy_env.len(), 2);
+    assert_eq!(runs[0].env.len(), 1);
+    assert_eq!(runs[1].proxy_env.len(), 1);
+    assert_eq!(
+        history(&graph),
+        [
+            "RUN /bin/sh -c a # buildkit",
+            "ARG HTTP_PROXY=http://p",
+            "RUN |1 HTTP_PROXY=http://p /bin/sh -c b # buildkit"
+        ]
+    );
+}
+
+#[test]
+fn entrypoint_takes_away_the_inherited_cmd_only() {
+    let base = |_: &str, config: &mut ImageConfig| config.config.cmd = Some(vec!["old".into()]);
+    let cmd = |text: &str| planned(text, &options(), &base).unwrap().0.images[0].config.config.cmd.clone();
+    assert_eq!(cmd("FROM b\nENTRYPOINT [\"e\"]\n"), None);
+    assert_eq!(cmd("FROM b\nCMD [\"new\"]\nENTRYPOINT [\"e\"]\n"), Some(vec!["new".into()]));
+    assert_eq!(cmd("FROM b AS p\nCMD [\"new\"]\nFROM p\nENTRYPOINT [\"e\"]\n"), None);
+    assert_eq!(cmd("FROM b\n"), Some(vec!["old".into()]));
+    assert_eq!(cmd("FROM b\nCMD []\nENTRYPOINT [\"e\"]\n"), None);
+}
+
+#[test]
+fn triggers_run_first_and_once() {
+    let base = |name: &str, config: &mut ImageConfig| {
+        if name.contains("/on:") {
+            config.config.on_build =
+                Some(vec!["RUN first $X".into(), "COPY --from=tool /t /t".into(), "ENV X=1".into()]);
+        }
+    };
+    let text =
+        "FROM scratch AS tool\nCOPY t /t\nFROM on AS mid\nRUN own\nONBUILD RUN mine\nFROM mid\nRUN last\n";
+    let (graph, asked) = planned(text, &options(), &base).unwrap();
+    assert_eq!(asked, ["docker.io/library/on:latest"]);
+    assert_eq!(
+        steps(&graph),
+        [
+            "[tool 1/1] COPY t /t",
+            "[mid 1/4] FROM docker.io/library/on:latest",
+            "[mid 2/4] ONBUILD RUN first $X",
+            "[mid 3/4] ONBUILD COPY --from=tool /t /t",
+            "[mid 4/4] RUN own",
+            "[stage-2 1/2] ONBUILD RUN mine",
+            "[stage-2 2/2] RUN last",
+        ]
+    );
+    assert_eq!(graph.images[0].config.config.on_build, None);
+    let stored = self::graph("FROM scratch\nONBUILD RUN $X\n", &options());
+    assert_eq!(stored.images[0].config.config.on_build.as_deref(), Some(&["RUN $X".to_owned()][..]));
+    assert!(stored.images[0].history.is_empty());
+}
+
+#[test]
+fn here_documents() {
+    let text = "FROM scratch\nRUN <<E\necho a\nE\nRUN <<E\n#!/bin/py\nx\nE\nRUN cat <<A - <<B\na\nA\nb\nB\n\
+                COPY <<F <<\"G\" /d/\n$PATH\nF\n$PATH\nG\n";
+    let graph = self::graph(text, &options());
+    let runs = run_ops(&graph);
+    assert_eq!(runs[0].args, ["/bin/sh", "-c", "echo a\n"]);
+    assert_eq!(runs[1].args, ["/dev/pipes/E"]);
+    assert_eq!(runs[1].script.as_ref().unwrap().text, "#!/bin/py\nx\n");
+    assert_eq!(runs[2].args, ["/bin/sh", "-c", "cat <<A - <<B\na\nA\nb\nB"]);
+    let copy = copy_ops(&graph)[0];
+    let inline = |n: usize| match &copy.sources[n] {
+        CopySource::Inline { name, text } => (name.as_str(), text.as_str()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(inline(0), ("F", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"));
+    assert_eq!(inline(1), ("G", "$PATH\n"));
+    assert_eq!(steps(&graph)[0], "[stage-0 1/4] RUN <<E (echo a)");
+}
+
+#[test]
+fn destinations_say_whether_they_are_directories() {
+    let text =
+        "FROM scratch\nWORKDIR /w/\nCOPY a b\nCOPY a b/\nCOPY a .\nCOPY a /x/.\nCOPY a ../c\nCOPY a /\n";
+    let graph = graph(text, &options());
+    let destinations: Vec<&str> = copy_ops(&graph).iter().map(|copy| copy.destination.as_str()).collect();
+    assert_eq!(destinations, ["/w/b", "/w/b/", "/w/", "/x/", "/c", "/"]);
+}
+
+#[test]
+fn named_contexts_take_the_place_of_images_and_stages() {
+    let text = "FROM alpine:3 AS base\nRUN 1\nFROM base\nCOPY --from=Files a /\nCOPY --from=img b /\n";
+    let contexts = BTreeMap::from([
+        ("base".to_owned(), ContextKind::Image("debian".to_owned())),
+        ("files".to_owned(), ContextKind::Directory),
+        ("img".to_owned(), ContextKind::OciLayout { path: "/l".into(), reference: Some("t".into()) }),
+    ]);
+    let options = PlanOptions { contexts, ..options() };
+    let (graph, mut asked) = planned(text, &options, &|_, _| {}).unwrap();
+    asked.sort();
+    assert_eq!(asked, ["docker.io/library/debian:latest", "oci-layout:///l:t"]);
+    assert_eq!(copy_ops(&graph)[0].origin, Origin::Named("files".to_owned()));
+    assert!(run_ops(&graph).is_empty());
+    let contexts = BTreeMap::from([("files".to_owned(), ContextKind::Directory)]);
+    let graph = self::graph("FROM files\nRUN 1\n", &PlanOptions { contexts, ..self::options() });
+    assert_eq!(copy_ops(&graph)[0].origin, Origin::Named("files".to_owned()));
+    assert_eq!(history(&graph)[0], "FROM files # buildkit");
+}
+
+#[test]
+fn mounts_are_bound() {
+    let text = "FROM scratch AS a\nCOPY x /x\nFROM scratch\nWORKDIR /w\n\
+                RUN --mount=target=src --mount=type=cache,target=/c --mount=from=a,source=/x,target=/x true\n";
+    let graph = graph(text, &options());
+    let mounts = &run_ops(&graph)[0].mounts;
+    assert_eq!(mounts[0].mount.target.as_deref(), Some("/w/src"));
+    assert_eq!(mounts[0].from, Origin::Context);
+    assert_eq!(mounts[1].from, Origin::Empty);
+    assert_eq!(mounts[2].from, Origin::Step(VertexId(1)));
+    assert_eq!(
+        errors("FROM scratch\nRUN --mount=type=tmpfs,target=/ x\n", &options()),
+        ["mount-on-root @ type=tmpfs,target=/ | a mount cannot take the place of /"]
+    );
+}
+
+#[test]
+fn what_a_dockerfile_may_not_take_by_itself() {
+    let text = "FROM scratch\nRUN --network=host x\n";
+    assert_eq!(errors(text, &options())[0].split(" @").next(), Some("network-host"));
+    let host = PlanOptions { network: NetworkMode::Host, ..options() };
+    assert_eq!(run_ops(&graph(text, &host))[0].network, NetworkMode::Host);
+    let none = graph("FROM scratch\nRUN --network=none x\nRUN y\n", &options());
+    assert_eq!(
+        run_ops(&none).iter().map(|r| r.network).collect::<Vec<_>>(),
+        [NetworkMode::None, NetworkMode::Default]
+    );
+    assert_eq!(errors("FROM scratch\nRUN --security=insecure x\n", &options()).len(), 1);
+    assert_eq!(errors("FROM scratch\nADD http://h/x /\nCOPY git@h:x /\n", &options()).len(), 2);
+}
+
+#[test]
+fn metadata_is_as_buildkit_writes_it() {
+    let text = "FROM scratch\nLABEL a=1 b=\"x y\"\nEXPOSE 80 53/UDP 7-8\nVOLUME /d\nUSER u:g\nSTOPSIGNAL SIGINT\n\
+                SHELL [\"/bin/b\",\"-c\"]\nHEALTHCHECK --interval=5s CMD x y\nENTRYPOINT run\nMAINTAINER me\n";
+    let graph = graph(text, &options());
+    assert_eq!(
+        history(&graph),
+        [
+            "LABEL a=1 b=x y",
+            "EXPOSE [80/tcp 53/udp 7/tcp 8/tcp]",
+            "VOLUME [/d]",
+            "USER u:g",
+            "STOPSIGNAL SIGINT",
+            "SHELL [/bin/b -c]",
+            "HEALTHCHECK {Test:[CMD-SHELL x y] Interval:5s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+            "ENTRYPOINT [\"/bin/b\" \"-c\" \"run\"]",
+            "MAINTAINER me",
+        ]
+    );
+    let config = &graph.images[0].config;
+    assert_eq!(config.author.as_deref(), Some("me"));
+    assert_eq!(config.config.user, "u:g");
+    assert_eq!(config.config.healthcheck.as_ref().unwrap().interval, 5_000_000_000);
+    assert!(planned("FROM scratch\nSTOPSIGNAL SIGNOPE\n", &options(), &|_, _| {}).is_err());
+}
+
+#[test]
+fn no_cache_for_all_or_for_some_stages() {
+    let text = "FROM scratch AS a\nRUN 1\nFROM a AS b\nRUN 2\n";
+    let ignored = |no_cache| {
+        let graph = graph(text, &PlanOptions { no_cache, ..options() });
+        graph.vertices.iter().filter(|v| v.ignore_cache).map(|v| v.stage.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ignored(NoCache::All), ["a", "b"]);
+    assert_eq!(ignored(NoCache::Stages(vec!["B".into()])), ["b"]);
+    assert!(ignored(NoCache::Nothing).is_empty());
+}
