@@ -10,19 +10,10 @@ use std::path::PathBuf;
 pub struct Environment {
     /// The store: `$SLIPWAY_ROOT`, else `/var/lib/slipway` for root, else `slipway` under the user's data directory.
     pub store_root: PathBuf,
-    /// `$HOME`.
-    pub home: Option<PathBuf>,
-    /// The directory of Docker's `config.json`: `$DOCKER_CONFIG`, else `~/.docker`.
-    pub docker_config: Option<PathBuf>,
-    /// Where an `auth.json` of the containers tools may be, the most specific first: `$REGISTRY_AUTH_FILE` alone when it
-    /// is set, else the runtime directory's and the one under `$XDG_CONFIG_HOME`.
+    /// Files that may hold credentials, the one that decides first, which is also the one `login` writes to:
+    /// `$REGISTRY_AUTH_FILE`; `config.json` in `$DOCKER_CONFIG` or `~/.docker`; and, unless the first is set, the
+    /// `containers/auth.json` of the runtime and configuration directories.
     pub auth_files: Vec<PathBuf>,
-    /// `$XDG_CONFIG_HOME`, else `~/.config`.
-    pub config_home: Option<PathBuf>,
-    /// `$XDG_RUNTIME_DIR`.
-    pub runtime_dir: Option<PathBuf>,
-    /// `$SSL_CERT_FILE`: certificates to trust besides the usual ones.
-    pub ssl_cert_file: Option<PathBuf>,
     /// `$PATH`, for programs that are called: credential helpers, `docker`, `podman`.
     pub path: Option<OsString>,
     /// `$TERM`.

@@ -2,17 +2,22 @@
 
 use crate::environment::Environment;
 use registry_client::client::{Client, ClientOptions};
-use registry_client::credentials;
+use registry_client::credentials::Store;
 
-/// A client that finds credentials where Docker and the containers tools keep them. Cheap: nothing is read or connected
-/// before the first request.
-pub fn client(environment: &Environment) -> Client {
-    let docker = environment.docker_config.as_ref().map(|directory| directory.join("config.json"));
-    let read = docker.iter().chain(&environment.auth_files).cloned().collect();
+/// Where Docker and the containers tools keep this user's credentials.
+pub fn credentials(environment: &Environment) -> Store {
     let helper_directories =
         environment.path.as_ref().map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
-    let credentials =
-        credentials::Store { read, write: docker, helper_directories, ..credentials::Store::default() };
+    Store { helper_directories, ..Store::new(environment.auth_files.clone()) }
+}
+
+/// A client that finds credentials there. Cheap: nothing is read or connected before the first request.
+pub fn client(environment: &Environment) -> Client {
+    client_with(credentials(environment))
+}
+
+/// A client with other credentials.
+pub fn client_with(credentials: Store) -> Client {
     Client::new(ClientOptions {
         user_agent: concat!("slipway/", env!("CARGO_PKG_VERSION")).to_owned(),
         credentials,

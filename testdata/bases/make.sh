@@ -137,16 +137,14 @@ make_onbuild() {
     "$scratch/busybox.tar" "$scratch/first.tar" "$scratch/second.tar"
 }
 
-# debian NAME PACKAGES: documentation and translations are left out, in the image too when it installs more.
+# debian NAME PACKAGES (comma-separated): documentation and translations are left out, in the image too when it installs more.
 debian() {
-  local name=$1 proxy options=() setting value
-  shift
+  local name=$1 options=() setting value
   for setting in Acquire::http::Proxy Acquire::https::Proxy Acquire::Check-Valid-Until Acquire::Check-Date; do
     value=$(apt-config dump --format '%v' "$setting")
     [ -z "$value" ] || options+=("--aptopt=$setting \"$value\"")
   done
-  # apt's own sandbox user cannot be switched to where a user namespace maps few ids; the tests map many.
-  mmdebstrap --quiet --mode=root --variant=apt ${*:+--include="$*"} "${options[@]}" \
+  mmdebstrap --quiet --mode=root --variant=apt --include="$2" "${options[@]}" \
     --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*' \

@@ -32,7 +32,19 @@ pub fn resolve(
     let absolute = |name: &str| set(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = set("HOME").map(PathBuf::from);
     let config_home = absolute("XDG_CONFIG_HOME").or_else(|| below(home.as_deref(), ".config"));
-    let runtime_dir = absolute("XDG_RUNTIME_DIR");
+    let docker = set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| below(home.as_deref(), ".docker"));
+    let docker = docker.map(|directory| directory.join("config.json"));
+    let auth_files = match set("REGISTRY_AUTH_FILE") {
+        Some(file) => vec![Some(file.into()), docker],
+        None => {
+            let run = match absolute("XDG_RUNTIME_DIR") {
+                Some(directory) => directory.join("containers"),
+                None => format!("/run/containers/{uid}").into(),
+            };
+            let config = config_home.map(|directory| directory.join("containers/auth.json"));
+            vec![docker, Some(run.join("auth.json")), config]
+        }
+    };
     Ok(Environment {
         store_root: match set("SLIPWAY_ROOT") {
             Some(root) => root.into(),
@@ -42,25 +54,12 @@ pub fn resolve(
                 .ok_or(EnvironmentError::NoStore)?
                 .join("slipway"),
         },
-        docker_config: set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| below(home.as_deref(), ".docker")),
-        auth_files: match set("REGISTRY_AUTH_FILE") {
-            Some(file) => vec![file.into()],
-            None => {
-                let run = format!("/run/containers/{uid}/auth.json").into();
-                let runtime = runtime_dir.as_ref().map(|dir| dir.join("containers/auth.json"));
-                let config = config_home.as_ref().map(|dir| dir.join("containers/auth.json"));
-                [Some(runtime.unwrap_or(run)), config].into_iter().flatten().collect()
-            }
-        },
-        ssl_cert_file: set("SSL_CERT_FILE").map(PathBuf::from),
+        auth_files: auth_files.into_iter().flatten().collect(),
         path: set("PATH"),
         term: text("TERM"),
         no_color: set("NO_COLOR").is_some(),
         buildkit_progress: text("BUILDKIT_PROGRESS"),
         source_date_epoch: text("SOURCE_DATE_EPOCH"),
-        home,
-        config_home,
-        runtime_dir,
         cancellation,
     })
 }
@@ -101,29 +100,33 @@ mod tests {
 
     #[test]
     fn credentials_files() {
-        let plain = environment(1000, &[("HOME", "/home/u")]);
-        assert_eq!(plain.docker_config.as_deref(), Some(Path::new("/home/u/.docker")));
-        assert_eq!(
-            plain.auth_files,
-            ["/run/containers/1000/auth.json", "/home/u/.config/containers/auth.json"].map(PathBuf::from)
-        );
-        let set = environment(
-            1000,
-            &[
-                ("HOME", "/home/u"),
-                ("DOCKER_CONFIG", "/etc/d"),
-                ("XDG_RUNTIME_DIR", "/run/user/7"),
-                ("XDG_CONFIG_HOME", "/c"),
-            ],
-        );
-        assert_eq!(set.docker_config.as_deref(), Some(Path::new("/etc/d")));
-        assert_eq!(
-            set.auth_files,
-            ["/run/user/7/containers/auth.json", "/c/containers/auth.json"].map(PathBuf::from)
-        );
-        let named = environment(0, &[("REGISTRY_AUTH_FILE", "/a.json"), ("XDG_RUNTIME_DIR", "/run/user/0")]);
-        assert_eq!(named.auth_files, [PathBuf::from("/a.json")]);
-        assert!(environment(0, &[]).docker_config.is_none());
+        for (variables, want) in [
+            (
+                &[("HOME", "/home/u")][..],
+                &[
+                    "/home/u/.docker/config.json",
+                    "/run/containers/1000/auth.json",
+                    "/home/u/.config/containers/auth.json",
+                ][..],
+            ),
+            (
+                &[
+                    ("HOME", "/home/u"),
+                    ("DOCKER_CONFIG", "/etc/d"),
+                    ("XDG_RUNTIME_DIR", "/run/user/7"),
+                    ("XDG_CONFIG_HOME", "/c"),
+                ],
+                &["/etc/d/config.json", "/run/user/7/containers/auth.json", "/c/containers/auth.json"],
+            ),
+            (
+                &[("HOME", "/home/u"), ("REGISTRY_AUTH_FILE", "/a.json"), ("XDG_RUNTIME_DIR", "/run/user/7")],
+                &["/a.json", "/home/u/.docker/config.json"],
+            ),
+            (&[("SLIPWAY_ROOT", "/s")], &["/run/containers/1000/auth.json"]),
+        ] {
+            let want: Vec<_> = want.iter().map(PathBuf::from).collect();
+            assert_eq!(environment(1000, variables).auth_files, want, "{variables:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,11 @@
 use super::environment::EnvironmentError;
 use super::spec::SpecError;
 use super::style::Style;
+use crate::image::ImageError;
+use crate::store::StoreError;
+use registry_client::client::RequestError;
+use registry_client::credentials::CredentialsError;
+use registry_client::reference::ReferenceError;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -13,14 +18,14 @@ pub enum UsageError {
     #[error("{0}")]
     Parser(String),
     /// A value that does not do.
-    #[error("{flag} {value:?}: {source}")]
+    #[error("{flag} {value:?}: {why}")]
     Value {
         /// The flag or variable.
         flag: &'static str,
         /// Its value.
         value: String,
         /// What is wrong.
-        source: SpecError,
+        why: SpecError,
     },
     /// A flag of other builders.
     #[error("--{flag} is not supported: {why}")]
@@ -56,6 +61,12 @@ pub enum UsageError {
     /// Several platforms.
     #[error("--platform: one platform is built at a time; run the build once for each")]
     ManyPlatforms,
+    /// `login` to something that is no registry.
+    #[error("{0:?} is no registry; write its host name, with a port or without")]
+    Registry(String),
+    /// `--password-stdin` alone.
+    #[error("--password-stdin needs -u NAME: standard input is the password's")]
+    NoUserName,
     /// A live display without a terminal.
     #[error("--progress=tty needs a terminal on standard error; write --progress=plain")]
     NoTerminal,
@@ -76,6 +87,48 @@ pub enum Failure {
     /// Standard output or the runtime.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// What was given is no reference.
+    #[error("{given:?} is no image name")]
+    Reference {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        source: ReferenceError,
+    },
+    /// A name with a digest where a name is given.
+    #[error("{0:?} has a digest; an image is named by NAME[:TAG]")]
+    DigestAsName(String),
+    /// The store has no such image.
+    #[error("there is no image {0:?} in the store; build images lists those there are")]
+    NoImage(String),
+    /// An image that goes by several names.
+    #[error("{given} has several names: {}; name the one to remove, or write -f to remove all", names.join(", "))]
+    SeveralNames {
+        /// What was given.
+        given: String,
+        /// Its names.
+        names: Vec<String>,
+    },
+    /// Nobody answered.
+    #[error("cannot ask for {what} on the terminal; -u NAME --password-stdin reads the password from a pipe")]
+    Ask {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] RequestError),
+    /// Files and helpers with credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An image of the store.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// A verb that needs what this version does not have.
     #[error("not there in this version: {0}")]
     NotThere(String),
@@ -99,17 +152,77 @@ impl Failure {
         let mut text = match self {
             // It has its label already.
             Self::Usage(UsageError::Parser(text)) => text.clone(),
-            _ => format!("error: {self}"),
+            // Diagnostics of a Dockerfile are labelled, too.
+            _ => {
+                let text = self.to_string();
+                let labelled = text.starts_with("error:") || text.starts_with("error[");
+                if labelled { text } else { format!("error: {text}") }
+            }
         };
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
+        let causes: Vec<String> =
+            std::iter::successors(std::error::Error::source(self), |error| error.source())
+                .map(ToString::to_string)
+                .collect();
+        // Some errors say in their own text what is at the bottom of it; what lies between is of no use then.
+        if causes.last().is_some_and(|root| !text.contains(root.as_str())) {
+            for cause in causes {
+                text.push_str(&format!(": {cause}"));
+            }
         }
         if !text.ends_with('\n') {
             text.push('\n');
         }
         // There is nobody left to tell that standard error is closed.
         let _ = out.write_all(style.diagnostic(&text).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use registry_client::reference::Reference;
+
+    fn shown(failure: &Failure) -> String {
+        let mut out = Vec::new();
+        failure.show(Style::new(false), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn messages() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for (failure, want) in [
+            (
+                Failure::Usage(UsageError::NoContext),
+                "error: the build context is missing; for the current directory write: build .\n",
+            ),
+            (
+                Failure::Usage(UsageError::Parser("error: x\n\nUsage: y\n".to_owned())),
+                "error: x\n\nUsage: y\n",
+            ),
+            (
+                Failure::Ask { what: "the password", source: denied() },
+                "error: cannot ask for the password on the terminal; -u NAME --password-stdin reads the password \
+                 from a pipe: permission denied\n",
+            ),
+            (
+                Failure::Reference { given: "A".to_owned(), source: "A".parse::<Reference>().unwrap_err() },
+                "error: \"A\" is no image name: ",
+            ),
+            (Failure::Io(io::ErrorKind::BrokenPipe.into()), ""),
+        ] {
+            let text = shown(&failure);
+            assert!(text.starts_with(want), "{text}");
+            assert_eq!(text.matches("error:").count(), usize::from(!want.is_empty()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot connect: {0}; check the address")]
+        struct Whole(#[source] io::Error);
+        let failure = Failure::Io(io::Error::other(Whole(io::Error::other("refused"))));
+        assert_eq!(shown(&failure), "error: cannot connect: refused; check the address\n");
     }
 }

@@ -7,8 +7,12 @@ pub mod display;
 pub mod environment;
 pub mod failure;
 pub mod interrupt;
+pub mod local;
+pub mod password;
+pub mod remote;
 pub mod spec;
 pub mod style;
+pub mod table;
 pub mod verb;
 pub mod verbs;
 
@@ -16,6 +20,7 @@ use crate::cancel;
 use failure::Failure;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::SystemTime;
 use style::Style;
 use verb::{Command, Stop};
 
@@ -50,12 +55,22 @@ fn run(
     environment: crate::environment::Environment,
     canceller: cancel::Canceller,
 ) -> Result<ExitCode, Failure> {
+    use verbs::{history, images, inspect, login, logout, rmi, tag, version};
+    let store = || local::open(&environment);
+    // Not locked: a build writes archives to it from other threads.
+    let out = &mut io::stdout();
+    let now = SystemTime::now();
     match command {
-        Command::Build(args) => build::run(*args, &environment, canceller),
-        Command::Version(args) => {
-            verbs::version::run(&args, &mut io::stdout())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        _ => Err(Failure::NotThere("this verb".to_owned())),
+        Command::Build(args) => return build::run(*args, &environment, canceller),
+        Command::Images(args) => images::run(&args, &store()?, out, now)?,
+        Command::Inspect(args) => inspect::run(&args, &store()?, out)?,
+        Command::History(args) => history::run(&args, &store()?, out, now)?,
+        Command::Tag(args) => tag::run(&args, &store()?)?,
+        Command::Rmi(args) => rmi::run(&args, &store()?, out)?,
+        Command::Login(args) => login::run(args, &environment, out)?,
+        Command::Logout(args) => logout::run(&args, &environment, out)?,
+        Command::Version(args) => version::run(&args, out)?,
+        _ => return Err(Failure::NotThere("this verb".to_owned())),
     }
+    Ok(ExitCode::SUCCESS)
 }

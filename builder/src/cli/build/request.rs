@@ -37,10 +37,10 @@ pub fn request(
     }
     let mut secrets = BTreeMap::new();
     for secret in &args.secret {
-        let source = secret.resolve(variable).map_err(|source| UsageError::Value {
+        let source = secret.resolve(variable).map_err(|why| UsageError::Value {
             flag: "--secret",
             value: format!("id={}", secret.id),
-            source,
+            why,
         })?;
         secrets.insert(secret.id.clone(), source);
     }
@@ -118,7 +118,7 @@ fn epoch(value: Option<&str>) -> Result<Option<SystemTime>, UsageError> {
     time.map(Some).ok_or_else(|| UsageError::Value {
         flag: EPOCH,
         value: text.to_owned(),
-        source: SpecError::Shape("it is a number of seconds since 1970"),
+        why: SpecError::Shape("it is a number of seconds since 1970"),
     })
 }
 

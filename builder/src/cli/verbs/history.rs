@@ -1,6 +1,15 @@
 //! `history`: the layers of an image and what made them.
 
 use super::Format;
+use crate::cli::failure::Failure;
+use crate::cli::{local, table};
+use crate::progress::{bytes, sanitize};
+use crate::store::Store;
+use std::io::Write;
+use std::time::SystemTime;
+
+/// How much of an instruction is shown, in characters.
+const SHOWN: usize = 45;
 
 /// Flags of `build history`.
 #[derive(clap::Args, Debug)]
@@ -16,4 +25,51 @@ pub struct Args {
     /// Table or JSON lines
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub format: Format,
+}
+
+/// Writes the history, the newest first.
+///
+/// # Errors
+/// When the image is not there or cannot be read, or standard output fails.
+pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> Result<(), Failure> {
+    let found = local::find(store, &args.image)?;
+    let image = local::read(store, &found.descriptor)?;
+    let mut layers = image.layers.iter().zip(local::layer_sizes(store, &image));
+    let mut rows = Vec::new();
+    for entry in &image.config.history {
+        let layer = if entry.empty_layer { None } else { layers.next() };
+        let size = layer.map_or(0, |(_, size)| size);
+        // What made a layer is whatever the maker of the base image wrote there.
+        let by =
+            sanitize::line(entry.created_by.as_deref().unwrap_or_default().replace('\n', " ").as_bytes());
+        let by = if args.no_trunc { by } else { sanitize::fit(&by, SHOWN) };
+        let comment = sanitize::line(entry.comment.as_deref().unwrap_or_default().as_bytes());
+        rows.push((entry, layer.map(|(layer, _)| layer.diff_id), size, by, comment));
+    }
+    rows.reverse();
+    match args.format {
+        Format::Json => {
+            for (entry, diff_id, size, _, _) in &rows {
+                let object = serde_json::json!({
+                    "CreatedAt": entry.created,
+                    "CreatedSince": table::ago(entry.created.as_deref(), now),
+                    "CreatedBy": entry.created_by.as_deref().unwrap_or_default(),
+                    "Comment": entry.comment.as_deref().unwrap_or_default(),
+                    "Size": bytes::size(*size),
+                    "Bytes": size,
+                    "DiffID": diff_id,
+                });
+                writeln!(out, "{object}")?;
+            }
+        }
+        Format::Table => {
+            let cells = rows.into_iter().enumerate().map(|(at, (entry, _, size, by, comment))| {
+                let id = if at == 0 { table::id(&image.id(), args.no_trunc) } else { "<missing>".to_owned() };
+                vec![id, table::ago(entry.created.as_deref(), now), by, bytes::size(size), comment]
+            });
+            let cells: Vec<_> = cells.collect();
+            table::write(out, &["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &cells)?;
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,17 @@
 //! `images`: what is in the store.
 
 use super::Format;
+use crate::cli::failure::Failure;
+use crate::cli::{local, table};
+use crate::image::StoredImage;
+use crate::progress::bytes;
+use crate::store::Store;
+use registry_client::descriptor::Descriptor;
+use registry_client::digest::Digest;
+use registry_client::reference::Reference;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::SystemTime;
 
 /// Flags of `build images`.
 #[derive(clap::Args, Debug)]
@@ -24,4 +35,123 @@ pub struct Args {
     /// Table or JSON lines
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub format: Format,
+}
+
+/// Lists.
+///
+/// # Errors
+/// When the store or standard output fails. An image that cannot be read is listed without what is not known of it.
+pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> Result<(), Failure> {
+    let wanted = args.name.as_deref().map(Wanted::parse).transpose()?;
+    let mut rows = Vec::new();
+    for entry in store.images().list()? {
+        let reference = entry.name.as_deref().and_then(|name| name.parse::<Reference>().ok());
+        if wanted.as_ref().is_some_and(|wanted| !wanted.fits(reference.as_ref())) {
+            continue;
+        }
+        rows.push(Row::of(store, &entry.descriptor, reference.as_ref(), now));
+    }
+    // As docker: the newest first.
+    rows.sort_by(|one, other| other.created.cmp(&one.created));
+    if args.quiet {
+        let mut seen = BTreeSet::new();
+        for row in rows.iter().filter(|row| seen.insert(row.id)) {
+            writeln!(out, "{}", table::id(&row.id, args.no_trunc))?;
+        }
+        return Ok(());
+    }
+    match args.format {
+        Format::Json => {
+            for row in &rows {
+                writeln!(out, "{}", row.json(args.no_trunc))?;
+            }
+        }
+        Format::Table => {
+            let mut head = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+            if args.digests {
+                head.insert(2, "DIGEST");
+            }
+            let cells: Vec<_> = rows.iter().map(|row| row.cells(args)).collect();
+            table::write(out, &head, &cells)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which images: of a repository, or of one tag of it.
+struct Wanted {
+    reference: Reference,
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let reference =
+            text.parse().map_err(|source| Failure::Reference { given: text.to_owned(), source })?;
+        Ok(Self { reference })
+    }
+
+    fn fits(&self, reference: Option<&Reference>) -> bool {
+        let Some(reference) = reference else { return false };
+        reference.name() == self.reference.name()
+            && self.reference.tag().is_none_or(|tag| reference.tag() == Some(tag))
+    }
+}
+
+struct Row {
+    repository: String,
+    tag: String,
+    digest: Digest,
+    id: Digest,
+    created: Option<String>,
+    since: String,
+    size: Option<u64>,
+}
+
+const NONE: &str = "<none>";
+
+impl Row {
+    fn of(store: &Store, descriptor: &Descriptor, reference: Option<&Reference>, now: SystemTime) -> Self {
+        let image = local::read(store, descriptor).ok();
+        let created = image.as_ref().and_then(|image| image.config.created.clone());
+        Self {
+            repository: reference.map_or(NONE.to_owned(), |name| name.without_identifier().familiar()),
+            tag: reference.and_then(Reference::tag).unwrap_or(NONE).to_owned(),
+            digest: descriptor.digest,
+            id: image.as_ref().map_or(descriptor.digest, StoredImage::id),
+            since: table::ago(created.as_deref(), now),
+            created,
+            size: image.map(|image| local::size(store, &image)),
+        }
+    }
+
+    fn size(&self) -> String {
+        self.size.map_or("N/A".to_owned(), bytes::size)
+    }
+
+    fn cells(&self, args: &Args) -> Vec<String> {
+        let mut cells = vec![
+            self.repository.clone(),
+            self.tag.clone(),
+            table::id(&self.id, args.no_trunc),
+            self.since.clone(),
+            self.size(),
+        ];
+        if args.digests {
+            cells.insert(2, self.digest.to_string());
+        }
+        cells
+    }
+
+    fn json(&self, full: bool) -> serde_json::Value {
+        serde_json::json!({
+            "Repository": self.repository,
+            "Tag": self.tag,
+            "ID": table::id(&self.id, full),
+            "Digest": self.digest,
+            "CreatedAt": self.created,
+            "CreatedSince": self.since,
+            "Size": self.size(),
+            "Bytes": self.size,
+        })
+    }
 }

@@ -1,4 +1,13 @@
-//! `inspect`: all that is known of images, as a JSON array.
+//! `inspect`: all that is known of images, as a JSON array in the shape of `docker inspect`.
+
+use crate::cli::failure::Failure;
+use crate::cli::local;
+use crate::image::StoredImage;
+use crate::store::Store;
+use registry_client::descriptor::Descriptor;
+use registry_client::reference::Reference;
+use serde_json::{Value, json};
+use std::io::Write;
 
 /// Flags of `build inspect`.
 #[derive(clap::Args, Debug)]
@@ -6,4 +15,48 @@ pub struct Args {
     /// Names or IDs of images
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
+}
+
+/// Writes what is found; nothing when one is not found, so that no half answer is taken for a whole one.
+///
+/// # Errors
+/// When an image is not there or cannot be read, or standard output fails.
+pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
+    let names = local::names(store)?;
+    let mut objects = Vec::new();
+    for text in &args.images {
+        let found = local::find(store, text)?;
+        let image = local::read(store, &found.descriptor)?;
+        let names = names.get(&found.descriptor.digest).map_or(&[][..], Vec::as_slice);
+        objects.push(object(store, &found.descriptor, &image, names));
+    }
+    writeln!(out, "{:#}", Value::Array(objects))?;
+    Ok(())
+}
+
+fn object(store: &Store, descriptor: &Descriptor, image: &StoredImage, names: &[String]) -> Value {
+    let config = &image.config;
+    let digests: Vec<String> = names
+        .iter()
+        .filter_map(|name| name.parse::<Reference>().ok())
+        .map(|name| name.without_identifier().with_digest(descriptor.digest).familiar())
+        .collect();
+    let comment = config.history.last().and_then(|entry| entry.comment.as_deref()).unwrap_or_default();
+    json!({
+        "Id": image.id(),
+        "RepoTags": names,
+        "RepoDigests": digests,
+        "Comment": comment,
+        "Created": config.created,
+        "Author": config.author.as_deref().unwrap_or_default(),
+        "Architecture": config.architecture,
+        "Variant": config.variant.as_deref().unwrap_or_default(),
+        "Os": config.os,
+        "Size": local::size(store, image),
+        "Config": config.config,
+        "RootFS": {"Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids},
+        "Descriptor": descriptor,
+        "Manifest": image.manifest,
+        "Annotations": image.annotations,
+    })
 }

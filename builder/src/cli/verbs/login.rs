@@ -1,5 +1,13 @@
 //! `login`: asks a registry whether a password is right, and keeps it.
 
+use crate::cli::failure::{Failure, UsageError};
+use crate::cli::{password, remote};
+use crate::environment::Environment;
+use crate::registry;
+use registry_client::auth::Credentials;
+use registry_client::credentials::{Kept, Store};
+use std::io::{self, Write};
+
 /// Flags of `build login`. A password is never an argument: every user of a machine can read those.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -14,4 +22,40 @@ pub struct Args {
     /// Read the password from standard input [default: ask on the terminal]
     #[arg(long)]
     pub password_stdin: bool,
+}
+
+/// Logs in.
+///
+/// # Errors
+/// When the registry says no or is not there, or the password cannot be asked for or kept.
+pub fn run(args: Args, environment: &Environment, out: &mut dyn Write) -> Result<(), Failure> {
+    let name = remote::registry_name(&args.registry)?;
+    if args.password_stdin && args.username.is_none() {
+        return Err(UsageError::NoUserName.into());
+    }
+    let asked = |what| move |source| Failure::Ask { what, source };
+    let username = match args.username {
+        Some(username) => username,
+        None => password::ask("Username: ").map_err(asked("the user name"))?,
+    };
+    let password = if args.password_stdin {
+        password::from_pipe(&mut io::stdin().lock()).map_err(asked("the password"))?
+    } else {
+        password::ask_secretly("Password: ").map_err(asked("the password"))?
+    };
+    let credentials = Credentials::password(username, password);
+    let client = registry::client_with(Store::of(&name, credentials.clone()));
+    let kept = remote::block_on(async {
+        client.ping(&name).await?;
+        Ok::<_, Failure>(registry::credentials(environment).save(&name, &credentials).await?)
+    })??;
+    match kept {
+        Kept::File(path) => {
+            writeln!(out, "Login succeeded. The password is in {}, unencrypted.", path.display())?
+        }
+        Kept::Helper(name) => {
+            writeln!(out, "Login succeeded. The password is with docker-credential-{name}.")?
+        }
+    }
+    Ok(())
 }

@@ -23,3 +23,6 @@ pub enum Format {
     /// One JSON object a line.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,10 @@
 //! `rmi`: takes names away, and images that have none left.
 
+use crate::cli::failure::Failure;
+use crate::cli::local;
+use crate::store::Store;
+use std::io::Write;
+
 /// Flags of `build rmi`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -10,4 +15,45 @@ pub struct Args {
     /// Remove an image by its ID although it has several names; do not mind images that are not there
     #[arg(short, long)]
     pub force: bool,
+}
+
+/// Takes away one after the other; those after one that fails stay.
+///
+/// # Errors
+/// When an image is not there or has several names (not with `force`), or the store or standard output fails.
+pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
+    for text in &args.images {
+        match remove(text, args.force, store, out) {
+            Err(Failure::NoImage(_)) if args.force => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn remove(text: &str, force: bool, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
+    let images = store.images();
+    let found = local::find(store, text)?;
+    let id = images.id(&found.descriptor).unwrap_or(found.descriptor.digest);
+    let names = local::names(store)?.remove(&found.descriptor.digest).unwrap_or_default();
+    match found.name {
+        Some(name) => {
+            images.untag(&name)?;
+            writeln!(out, "Untagged: {}", local::familiar(&name))?;
+            if names.len() > 1 {
+                return Ok(());
+            }
+        }
+        None if names.len() > 1 && !force => {
+            return Err(Failure::SeveralNames { given: text.to_owned(), names });
+        }
+        None => {
+            images.remove(&found.descriptor.digest)?;
+            for name in &names {
+                writeln!(out, "Untagged: {name}")?;
+            }
+        }
+    }
+    writeln!(out, "Deleted: {id}")?;
+    Ok(())
 }

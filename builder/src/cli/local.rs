@@ -1,0 +1,104 @@
+//! The store as the verbs see it: opened where the environment says, images found by what people write.
+
+use super::failure::Failure;
+use crate::environment::Environment;
+use crate::image::{self, StoredImage};
+use crate::rootfs::XattrFlavor;
+use crate::store::Store;
+use registry_client::descriptor::Descriptor;
+use registry_client::digest::Digest;
+use registry_client::platform::Platform;
+use registry_client::reference::Reference;
+use std::collections::BTreeMap;
+
+/// Opens the store of this user.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn open(environment: &Environment) -> Result<Store, Failure> {
+    let root = rustix::process::geteuid().is_root();
+    let flavor = if root { XattrFlavor::Trusted } else { XattrFlavor::User };
+    Ok(Store::open(&environment.store_root, flavor)?)
+}
+
+/// An image that was asked for.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The full canonical reference, when it was found by its name.
+    pub name: Option<String>,
+    /// Its manifest or index.
+    pub descriptor: Descriptor,
+}
+
+/// Finds an image by what people write: a name (`debian`, which is `docker.io/library/debian:latest`), a name with a
+/// digest, or the beginning of an id.
+///
+/// # Errors
+/// [`Failure::NoImage`] when there is none; when an id is ambiguous; when the store cannot be read.
+pub fn find(store: &Store, text: &str) -> Result<Found, Failure> {
+    let images = store.images();
+    if let Ok(reference) = text.parse::<Reference>() {
+        // What the digest says is decisive, and the store knows digests without their names.
+        if let Some(digest) = reference.digest() {
+            let descriptor = images.by_id(&digest.to_string())?;
+            let descriptor = descriptor.ok_or_else(|| Failure::NoImage(text.to_owned()))?;
+            return Ok(Found { name: None, descriptor });
+        }
+        let name = reference.with_default_tag().to_string();
+        if let Some(descriptor) = images.by_name(&name)? {
+            return Ok(Found { name: Some(name), descriptor });
+        }
+    }
+    let descriptor = images.by_id(text)?.ok_or_else(|| Failure::NoImage(text.to_owned()))?;
+    Ok(Found { name: None, descriptor })
+}
+
+/// Reads what `descriptor` points to; of an image for several platforms the one of this machine, or else whichever is
+/// in the store in full.
+///
+/// # Errors
+/// When no image of it can be read.
+pub fn read(store: &Store, descriptor: &Descriptor) -> Result<StoredImage, Failure> {
+    let host = image::read(store, descriptor, &Platform::host());
+    let Err(error) = host else { return Ok(host?) };
+    if !descriptor.media_type.is_index() {
+        return Err(error.into());
+    }
+    let index = store.images().index(&descriptor.digest)?;
+    let others = index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
+    others
+        .filter_map(|platform| image::read(store, descriptor, platform).ok())
+        .next()
+        .ok_or_else(|| error.into())
+}
+
+/// Bytes of the image's files: those of its uncompressed layers, or of the stored ones where that is all that is known.
+pub fn size(store: &Store, image: &StoredImage) -> u64 {
+    layer_sizes(store, image).iter().sum()
+}
+
+/// The same of each layer, base first.
+pub fn layer_sizes(store: &Store, image: &StoredImage) -> Vec<u64> {
+    let layers = store.layers();
+    let size = |layer: &image::ImageLayer| {
+        layers.get(layer.diff_id).map_or(layer.descriptor.size, |unpacked| unpacked.meta.size)
+    };
+    image.layers.iter().map(size).collect()
+}
+
+/// The names of each manifest or index of the store, as people write them; images without names have an empty list.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn names(store: &Store) -> Result<BTreeMap<Digest, Vec<String>>, Failure> {
+    let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+    for image in store.images().list()? {
+        names.entry(image.descriptor.digest).or_default().extend(image.name.as_deref().map(familiar));
+    }
+    Ok(names)
+}
+
+/// The short form of a canonical name; a name that is none stays as it is.
+pub fn familiar(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.familiar())
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs all tests, the end-to-end ones as root and as an unprivileged user. Arguments go to `cargo test`.
+#
+# Installs the tools the tests compare with (apt), and makes the user `slipway-test` with subordinate ids. Run by
+# anybody but root it asks sudo to be root. Plain `cargo test` does without all of this and says what it skips.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+if [ "$(id -u)" != 0 ]; then
+  exec sudo --preserve-env env "PATH=$PATH" "HOME=$HOME" "$PWD/test.sh" "$@"
+fi
+
+packages=(
+  apache2-utils attr buildah busybox-static crun docker-registry jq libcap2-bin mmdebstrap podman runc skopeo umoci
+  uidmap xz-utils zstd
+)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  printf 'installing %s\n' "${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+export SLIPWAY_TEST_USER=${SLIPWAY_TEST_USER:-slipway-test}
+id "$SLIPWAY_TEST_USER" >/dev/null 2>&1 || useradd --create-home "$SLIPWAY_TEST_USER"
+for kind in uid gid; do
+  grep -q "^$SLIPWAY_TEST_USER:" "/etc/sub$kind" 2>/dev/null || usermod "--add-sub${kind}s" 200000000-200065535 "$SLIPWAY_TEST_USER"
+done
+
+export SLIPWAY_REQUIRE_TOOLS=1
+exec cargo test --workspace --locked "$@"
