@@ -21,7 +21,7 @@
 //! | [`tree`] | what a layer directory holds, hashed without times |
 
 pub mod apply;
-mod archive;
+pub(crate) mod archive;
 pub mod compress;
 pub mod pack;
 pub mod pipeline;
@@ -30,7 +30,7 @@ mod testing;
 pub mod tree;
 mod walk;
 mod whiteout;
-mod xattr;
+pub(crate) mod xattr;
 
 pub use apply::{ApplyError, ApplyLimits, ApplyOptions, ApplyStats, apply};
 pub use archive::ArchiveError;

@@ -4,7 +4,7 @@ use crate::rootfs::XattrFlavor;
 use std::ffi::CStr;
 
 /// One extended attribute: its name and its value.
-pub(super) type Xattr = (Vec<u8>, Vec<u8>);
+pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
 
 /// The xattr that makes a directory opaque when its value is `y`.
 pub(super) fn opaque(flavor: XattrFlavor) -> &'static CStr {
@@ -29,7 +29,7 @@ pub(super) fn makes_incomplete(flavor: XattrFlavor, name: &[u8]) -> bool {
 /// class a program can expect to survive. Everything else depends on the machine the build runs on: `security.selinux`,
 /// `security.ima` and `security.evm` are its policy, `trusted.*` cannot be seen in a user namespace, ACLs
 /// (`system.posix_acl_*`) hold user ids that nobody maps. `*.overlay.*` is book-keeping of a mount.
-pub(super) fn belongs_to_layer(name: &[u8]) -> bool {
+pub(crate) fn belongs_to_layer(name: &[u8]) -> bool {
     name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 

@@ -13,8 +13,8 @@ mod tests;
 mod write;
 
 pub use read::ArchiveError;
-pub(super) use read::{Entry, EntryKind, Reader};
-pub(super) use sparse::Extent;
+pub(crate) use read::{Entry, EntryKind, Reader};
+pub(crate) use sparse::Extent;
 pub(super) use write::{Header, encode_header};
 
 /// Everything in an archive is a multiple of this.
@@ -25,11 +25,11 @@ pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// A point in time, before or after 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Timestamp {
+pub(crate) struct Timestamp {
     /// Whole seconds since 1970, rounded down.
-    pub(super) seconds: i64,
+    pub(crate) seconds: i64,
     /// What is left, below 1,000,000,000.
-    pub(super) nanoseconds: u32,
+    pub(crate) nanoseconds: u32,
 }
 
 impl From<std::time::SystemTime> for Timestamp {

@@ -1,0 +1,7 @@
+//! Archives among the sources of `ADD`, and contexts that come as an archive.
+
+mod detect;
+mod unpack;
+
+pub(crate) use detect::{is_archive, open};
+pub(crate) use unpack::{Options, Unpacked, unpack};
