@@ -15,6 +15,8 @@ pub mod progress;
 pub mod registry;
 pub mod request;
 pub mod rootfs;
+pub mod sandbox;
 pub mod solve;
 pub mod store;
 pub mod timestamp;
+pub mod userns;

@@ -3,6 +3,9 @@
 //! Every path in it is resolved by the kernel as if the tree were `/` (`openat2(2)` with `RESOLVE_IN_ROOT`): absolute
 //! symbolic links and `..` stay inside, whatever the tree holds and whoever changes it meanwhile.
 
+pub(crate) mod mount_api;
+pub mod overlay;
+pub mod user;
 mod xattr_flavor;
 
 pub use xattr_flavor::XattrFlavor;
@@ -34,6 +37,11 @@ impl Root {
     /// Takes a directory that is open already, for example a detached mount.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self { fd }
+    }
+
+    /// Gives the directory back.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
     }
 
     /// Opens `path` inside the root, following symbolic links inside it. Magic links of /proc are refused.

@@ -1,3 +1,4 @@
+use crate::userns::Privilege;
 use serde::{Deserialize, Serialize};
 
 /// Which extended attributes carry overlayfs' own marks in a directory that is (or will be) a layer of a mount.
@@ -8,4 +9,14 @@ pub enum XattrFlavor {
     Trusted,
     /// `user.overlay.*`: mounts made with the option `userxattr`, as in a user namespace.
     User,
+}
+
+impl XattrFlavor {
+    /// What the mounts of this user use, whether or not the process has entered its user namespace yet.
+    pub fn of_this_process() -> Self {
+        match Privilege::detect() {
+            Privilege::Root => Self::Trusted,
+            Privilege::InUserNamespace | Privilege::Unprivileged => Self::User,
+        }
+    }
 }
