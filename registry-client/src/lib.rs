@@ -29,3 +29,6 @@ pub mod push;
 pub mod reference;
 
 mod transport;
+
+#[cfg(test)]
+mod testing;

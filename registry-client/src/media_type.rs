@@ -96,3 +96,28 @@ impl<'de> Deserialize<'de> for MediaType {
         Ok(Self::from(&*<std::borrow::Cow<'de, str>>::deserialize(deserializer)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_distribution::manifest as upstream;
+
+    #[test]
+    fn the_same_as_upstream() {
+        for (ours, theirs) in [
+            (MediaType::OciManifest, upstream::OCI_IMAGE_MEDIA_TYPE),
+            (MediaType::OciIndex, upstream::OCI_IMAGE_INDEX_MEDIA_TYPE),
+            (MediaType::OciConfig, upstream::IMAGE_CONFIG_MEDIA_TYPE),
+            (MediaType::OciLayer, upstream::IMAGE_LAYER_MEDIA_TYPE),
+            (MediaType::OciLayerGzip, upstream::IMAGE_LAYER_GZIP_MEDIA_TYPE),
+            (MediaType::DockerManifest, upstream::IMAGE_MANIFEST_MEDIA_TYPE),
+            (MediaType::DockerManifestList, upstream::IMAGE_MANIFEST_LIST_MEDIA_TYPE),
+            (MediaType::DockerConfig, upstream::IMAGE_DOCKER_CONFIG_MEDIA_TYPE),
+            (MediaType::DockerLayer, upstream::IMAGE_DOCKER_LAYER_TAR_MEDIA_TYPE),
+            (MediaType::DockerLayerGzip, upstream::IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE),
+        ] {
+            assert_eq!(ours.as_str(), theirs);
+            assert_eq!(MediaType::from(theirs), ours);
+        }
+    }
+}

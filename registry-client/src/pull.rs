@@ -252,3 +252,6 @@ fn described(reference: &Reference, answer: &Answer) -> Option<Descriptor> {
     let media_type = MediaType::from(media_type);
     (media_type.is_index() || media_type.is_manifest()).then(|| Descriptor::new(media_type, digest, size))
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,6 @@ pub enum PushError {
     #[error("there is no reference to push to")]
     NoReference,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,11 @@ pub(crate) mod retry;
 
 mod authorize;
 mod call;
+mod exchange;
 mod http;
 mod origin;
 mod registry;
+mod sending;
 mod token;
 pub(crate) mod warning;
 
@@ -101,3 +103,6 @@ impl Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,8 +77,8 @@ impl Client {
     ) -> Result<(), PushError> {
         let mut seen = BTreeSet::new();
         let once: Vec<_> = image.blobs.iter().filter(|blob| seen.insert(blob.descriptor.digest)).collect();
-        // One more than fit at once, so that looking for the next blob goes on while others are sent.
-        let at_once = self.options().connections_per_registry.max(1) + 1;
+        // As many as can be sent at once, and as many that are looked for meanwhile.
+        let at_once = self.options().connections_per_registry.max(1) * 2;
         stream::iter(once)
             .map(|blob| self.push_one(reference, blob, on_step))
             .buffer_unordered(at_once)

@@ -164,7 +164,8 @@ impl Authorizer {
                 // Another request may have renewed the token that was refused to us.
                 if let Some(token) = slot.token.as_ref().filter(|token| token.is_live()) {
                     let current = bearer(token);
-                    if used.is_some_and(|used| used.header != current.header) && slot.extra.covers(&wanted) {
+                    let covered = call.scopes.union(&slot.extra).covers(&wanted);
+                    if covered && used.is_none_or(|used| used.header != current.header) {
                         return Ok(Some(current));
                     }
                     slot.token = None;

@@ -251,34 +251,45 @@ impl RequestError {
         matches!(self, Self::Unreachable { connecting: true, .. })
     }
 
+    /// Whether a server that fails like this over HTTPS may be one of plain HTTP. Whoever shows a certificate speaks
+    /// HTTPS: that we do not trust it is no reason to go on without.
+    pub(crate) fn may_be_another_protocol(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            Self::Tls { source, .. } => {
+                !matches!(find_tls(source.as_ref()), Some(rustls::Error::InvalidCertificate(_)))
+            }
+            _ => false,
+        }
+    }
+
     /// Sorts an error of the HTTP library.
     pub(crate) fn from_http(asked: &Asked, error: reqwest::Error) -> Self {
         let asked = asked.clone();
         // URLs may carry signatures in their query; the asked names what matters.
         let error = error.without_url();
-        if is_tls(&error) {
+        if find_tls(&error).is_some() {
             return Self::Tls { asked, source: error.into() };
         }
         Self::Unreachable { asked, connecting: error.is_connect(), source: error.into() }
     }
 }
 
-/// Whether rustls is somewhere in the chain of causes.
-fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+/// The error of rustls somewhere in the chain of causes.
+fn find_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return true;
+        if let Some(tls) = error.downcast_ref() {
+            return Some(tls);
         }
         // An io::Error shows its inner error's *source* as its own, so the inner error itself is looked at here.
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && is_tls(inner)
-        {
-            return true;
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(tls) = inner.and_then(|inner| find_tls(inner)) {
+            return Some(tls);
         }
         next = error.source();
     }
-    false
+    None
 }
 
 /// The last two causes of a chain, which say more than the first ("error sending request").

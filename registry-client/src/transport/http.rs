@@ -71,8 +71,9 @@ fn make(kind: Kind, options: &ClientOptions) -> Result<Client, String> {
         Tls::Verified => {
             let mut extra = Vec::new();
             for pem in &options.extra_ca_pem {
-                let bundle = Certificate::from_pem_bundle(pem);
-                extra.extend(bundle.map_err(|error| format!("an extra CA certificate is no PEM: {error}"))?);
+                let bundle = Certificate::from_pem_bundle(pem)
+                    .map_err(|_| "one of the extra CA files is no PEM file of certificates".to_owned())?;
+                extra.extend(bundle);
             }
             builder.tls_certs_merge(extra)
         }

@@ -1,5 +1,10 @@
 //! Where a registry is: scheme, host and port.
 
+use super::{
+    Body, Call, Lane, Registry, Scopes, Target, Transport,
+    error::{Asked, RequestError},
+};
+use reqwest::{Method, header::HeaderMap};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
 
@@ -16,7 +21,7 @@ pub(crate) struct Origin {
 }
 
 /// The origins a registry may be found at, the preferred first.
-pub(crate) fn candidates(registry: &str, insecure: bool, loopback_https_first: bool) -> Vec<Origin> {
+fn candidates(registry: &str, insecure: bool, loopback_https_first: bool) -> Vec<Origin> {
     let host = if registry == crate::reference::DEFAULT_REGISTRY { DOCKER_HUB } else { registry };
     let origin = |scheme: &str, verified| {
         Url::parse(&format!("{scheme}://{host}/")).ok().map(|url| Origin { url, verified })
@@ -46,6 +51,47 @@ pub(crate) fn same(from: &Url, to: &Url) -> bool {
     from.scheme() == to.scheme()
         && from.host() == to.host()
         && from.port_or_known_default() == to.port_or_known_default()
+}
+
+impl Transport {
+    /// Where a registry is; where that is not certain, what answers is taken.
+    pub(super) async fn origin<'a>(
+        &self,
+        registry: &'a Registry,
+        asked: &Asked,
+    ) -> Result<&'a Origin, RequestError> {
+        registry.origin.get_or_try_init(|| self.find(&registry.name, asked)).await
+    }
+
+    async fn find(&self, registry: &str, asked: &Asked) -> Result<Origin, RequestError> {
+        let insecure = self.options.insecure_registries.contains(registry);
+        let candidates = candidates(registry, insecure, self.options.loopback_https_first);
+        if let [origin] = &candidates[..] {
+            return Ok(origin.clone());
+        }
+        let mut first_error = None;
+        for origin in candidates {
+            let Ok(ping) = origin.url.join("v2/") else { continue };
+            let probe = Call {
+                method: Method::GET,
+                target: Target::Url(ping.clone()),
+                headers: HeaderMap::new(),
+                body: Body::Empty,
+                scopes: Scopes::default(),
+                asked: asked.clone(),
+                lane: Lane::Request,
+            };
+            match self.exchange(&origin, Method::GET, ping, &probe, None).await {
+                Ok(_) => return Ok(origin),
+                Err(error) if !error.may_be_another_protocol() => return Err(error),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| RequestError::Setup {
+            asked: asked.clone(),
+            why: format!("{registry:?} is no host of a URL"),
+        }))
+    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ impl Asking<'_> {
     }
 
     async fn post(&self, grant: &[(&str, &str)]) -> Result<Token, RequestError> {
-        let body = Body::Bytes(Bytes::from(self.form(grant)));
+        let body = Body::Secret(Bytes::from(self.form(grant)));
         let mut call = self.call(Method::POST, self.realm.clone(), body);
         let urlencoded = HeaderValue::from_static("application/x-www-form-urlencoded");
         call.headers.insert(CONTENT_TYPE, urlencoded);

@@ -1,6 +1,7 @@
 //! The client against a real registry server. Without `docker-registry` in PATH these tests are skipped.
 
 mod server;
+mod tokens;
 
 use bytes::Bytes;
 use registry_client::{
@@ -12,14 +13,17 @@ use registry_client::{
     media_type::MediaType,
     platform::Platform,
     pull::PullError,
-    push::{BlobOutcome, BlobPush, BlobSource, ImagePush, PushBlobOptions, PushError, PushStep},
+    push::{BlobOutcome, BlobPush, BlobSource, ImagePush, Mount, PushBlobOptions, PushError, PushStep},
     reference::Reference,
 };
-use server::{Auth, DockerRegistry, have};
+use server::{Auth, DockerRegistry, KeyPair, have};
 use std::{
-    sync::{Arc, Mutex},
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
+use tokens::TokenServer;
 use tokio::io::AsyncReadExt;
 
 fn client(credentials: Store) -> Client {
@@ -203,5 +207,115 @@ async fn htpasswd() {
         let bytes = Bytes::from_static(b"{}");
         let error = client.push_manifest(&target, &MediaType::OciManifest, bytes).await.unwrap_err();
         assert!(matches!(error, PushError::Request(RequestError::Unauthorized { .. })), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn tokens() {
+    if !have("docker-registry") || !have("openssl") {
+        return;
+    }
+    let pair = Arc::new(KeyPair::generate());
+    let server = TokenServer::start(pair.clone());
+    let auth = Auth::Token { realm: &server.realm, certificate: &pair.certificate };
+    let registry = DockerRegistry::start(&auth);
+    let target = reference(&registry, "a/b:v1");
+    let owner = client(Store::of(&registry.address, Credentials::password("tester", "secret")));
+    owner.ping(target.registry()).await.unwrap();
+    round_trip(&owner, &target).await;
+    // One for the ping, and one for all that was pushed and pulled.
+    assert_eq!(server.given.load(Ordering::Relaxed), 2);
+
+    // A mount needs rights on both repositories, in one token.
+    let layer =
+        owner.image(&target, &Platform::new("linux", "amd64")).await.unwrap().manifest.layers[0].clone();
+    let other = reference(&registry, "c/d");
+    let mounted = owner.mount(&other, &layer.digest, "a/b").await.unwrap();
+    assert!(matches!(mounted, Mount::Mounted), "{mounted:?}");
+
+    let anyone = client(Store::default());
+    anyone.manifest(&target).await.unwrap();
+    let bytes = Bytes::from_static(b"{}");
+    let error = anyone.push_manifest(&target, &MediaType::OciManifest, bytes).await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Unauthorized { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn https() {
+    if !have("docker-registry") || !have("openssl") {
+        return;
+    }
+    let pair = KeyPair::generate();
+    let registry = DockerRegistry::start(&Auth::Tls(&pair));
+    let target = reference(&registry, "a/b:v1");
+    let first = || ClientOptions { loopback_https_first: true, ..ClientOptions::default() };
+
+    let pem = std::fs::read(&pair.certificate).unwrap();
+    let trusting = Client::new(ClientOptions { extra_ca_pem: vec![pem], ..first() });
+    round_trip(&trusting, &target).await;
+    let insecure = [registry.address.clone()].into();
+    let careless = Client::new(ClientOptions { insecure_registries: insecure, ..first() });
+    careless.manifest(&target).await.unwrap();
+
+    // Whoever does not trust the certificate is told so, and does not go on without TLS.
+    let other = std::fs::read(KeyPair::generate().certificate.clone()).unwrap();
+    let distrusting = Client::new(ClientOptions { extra_ca_pem: vec![other], ..first() });
+    let error = distrusting.manifest(&target).await.unwrap_err();
+    assert!(matches!(error, PullError::Request(RequestError::Tls { .. })), "{error}");
+    assert!(error.to_string().contains("CA certificate"), "{error}");
+    let broken = Client::new(ClientOptions {
+        extra_ca_pem: vec![b"-----BEGIN CERTIFICATE-----\nx".into()],
+        ..first()
+    });
+    let error = broken.manifest(&target).await.unwrap_err();
+    assert!(matches!(error, PullError::Request(RequestError::Setup { .. })), "{error}");
+
+    // Plain HTTP to it is answered, and the answer says what is wrong.
+    let plain = Client::new(ClientOptions::default());
+    let error = plain.manifest(&target).await.unwrap_err();
+    assert!(error.to_string().contains("HTTP request to an HTTPS server"), "{error}");
+}
+
+/// `skopeo`, with its standard output.
+fn skopeo(arguments: &[&str], auth_file: &Path) -> Vec<u8> {
+    let mut command = Command::new("skopeo");
+    command.args(arguments).arg("--authfile").arg(auth_file);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[tokio::test]
+async fn skopeo_reads_what_we_push_and_we_read_what_it_pushes() {
+    if !have("docker-registry") || !have("skopeo") {
+        return;
+    }
+    let registry = DockerRegistry::start(&Auth::Htpasswd);
+    let directory = tempfile::tempdir().unwrap();
+    // Our login is skopeo's login.
+    let auth_file = directory.path().join("auth.json");
+    let store = Store::new(vec![auth_file.clone()]);
+    store.save(&registry.address, &Credentials::password("tester", "secret")).await.unwrap();
+    let client = client(store);
+
+    let target = reference(&registry, "ours/app:v1");
+    let (image, manifest) = image(1 << 20);
+    let pushed = client.push_image(std::slice::from_ref(&target), &image, Arc::new(|_, _| {})).await.unwrap();
+    let url = format!("docker://{target}");
+    let raw = skopeo(&["inspect", "--raw", "--tls-verify=false", &url], &auth_file);
+    assert_eq!(raw, image.manifest.1);
+    let copy = format!("dir:{}", directory.path().join("copy").display());
+    skopeo(&["copy", "--src-tls-verify=false", &url, &copy], &auth_file);
+    for descriptor in manifest.layers.iter().chain([&manifest.config]) {
+        let bytes = std::fs::read(directory.path().join("copy").join(descriptor.digest.hex())).unwrap();
+        assert_eq!(Descriptor::of(descriptor.media_type.clone(), &bytes), *descriptor);
+    }
+
+    let theirs = reference(&registry, "theirs/app:v2");
+    skopeo(&["copy", "--dest-tls-verify=false", &copy, &format!("docker://{theirs}")], &auth_file);
+    let pulled = client.image(&theirs, &Platform::new("linux", "amd64")).await.unwrap();
+    assert_eq!(pulled.manifest_bytes.descriptor, pushed);
+    for layer in &pulled.manifest.layers {
+        client.blob_bytes(&theirs, layer, 2 << 20).await.unwrap();
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::Write,
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -23,10 +24,17 @@ pub(crate) fn have(program: &str) -> bool {
 }
 
 /// How clients prove who they are.
-pub(crate) enum Auth {
+pub(crate) enum Auth<'a> {
     None,
     /// User `tester`, password `secret`.
     Htpasswd,
+    /// Tokens of this realm, signed by the key of this certificate.
+    Token {
+        realm: &'a str,
+        certificate: &'a Path,
+    },
+    /// Everyone may do everything, by HTTPS.
+    Tls(&'a KeyPair),
 }
 
 /// A running registry; it ends when this is dropped.
@@ -38,7 +46,7 @@ pub(crate) struct DockerRegistry {
 }
 
 impl DockerRegistry {
-    pub(crate) fn start(auth: &Auth) -> Self {
+    pub(crate) fn start(auth: &Auth<'_>) -> Self {
         let data = tempfile::tempdir().unwrap();
         // Another process may take the port before the registry does; then it is tried with another.
         for _ in 0..5 {
@@ -73,9 +81,17 @@ impl Drop for DockerRegistry {
     }
 }
 
-fn config(data: &Path, address: &str, auth: &Auth) -> String {
-    let auth = match auth {
+fn config(data: &Path, address: &str, auth: &Auth<'_>) -> String {
+    let more = match auth {
         Auth::None => String::new(),
+        Auth::Tls(pair) => {
+            let (certificate, key) = (pair.certificate.display(), pair.key.display());
+            format!("  tls:\n    certificate: {certificate}\n    key: {key}\n")
+        }
+        Auth::Token { realm, certificate } => format!(
+            "auth:\n  token:\n    realm: {realm}\n    service: test\n    issuer: issuer\n    rootcertbundle: {}\n",
+            certificate.display()
+        ),
         Auth::Htpasswd => {
             let path = data.join("htpasswd");
             // bcrypt at its lowest cost, since the registry computes it at each request.
@@ -85,7 +101,48 @@ fn config(data: &Path, address: &str, auth: &Auth) -> String {
         }
     };
     format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{auth}",
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{more}",
         data.join("data").display()
     )
+}
+
+/// A key and a certificate for it that it signed itself, valid for 127.0.0.1.
+pub(crate) struct KeyPair {
+    pub(crate) key: PathBuf,
+    pub(crate) certificate: PathBuf,
+    _directory: TempDir,
+}
+
+impl KeyPair {
+    pub(crate) fn generate() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (key, certificate) = (directory.path().join("key.pem"), directory.path().join("certificate.pem"));
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            // rustls takes no CA's certificate for a server's.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { key, certificate, _directory: directory }
+    }
+
+    /// Signs by RSA with SHA-256.
+    pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut child = Command::new("openssl")
+            .args(["dgst", "-sha256", "-sign"])
+            .arg(&self.key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
 }

@@ -1,0 +1,378 @@
+use super::*;
+use crate::{
+    client::{Client, ClientOptions, Progress},
+    descriptor::Descriptor,
+    media_type::MediaType,
+    reference::Reference,
+    testing::{FakeRegistry, Oddities, client, noise, options},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+async fn push(client: &Client, reference: &Reference, bytes: &Bytes) -> Result<BlobOutcome, PushError> {
+    let descriptor = Descriptor::of(MediaType::OciLayer, bytes);
+    let source = BlobSource::bytes(bytes.clone());
+    client.push_blob(reference, &descriptor, &source, &PushBlobOptions::default()).await
+}
+
+/// Whatever the registry's way to say where to upload is.
+fn ways() -> Vec<Oddities> {
+    let mut ways = Vec::new();
+    for relative_location in [false, true] {
+        for state_in_query in [false, true] {
+            ways.push(Oddities { relative_location, state_in_query, ..Oddities::default() });
+        }
+    }
+    ways
+}
+
+#[tokio::test]
+async fn a_blob_is_sent_in_one_put_with_its_length() {
+    for way in ways() {
+        let registry = FakeRegistry::start(way).await;
+        let (reference, bytes) = (registry.reference("a/b"), noise(700_000));
+        assert_eq!(push(&client(), &reference, &bytes).await.unwrap(), BlobOutcome::Uploaded);
+        let descriptor = Descriptor::of(MediaType::OciLayer, &bytes);
+        assert_eq!(registry.blob("a/b", &descriptor.digest).unwrap(), bytes);
+        let log = registry.server.take_log();
+        let methods: Vec<&str> = log.iter().map(|request| request.method.as_str()).collect();
+        assert_eq!(methods, ["HEAD", "POST", "PUT"]);
+        assert_eq!(log[2].header("content-length"), Some("700000"));
+        assert_eq!(push(&client(), &reference, &bytes).await.unwrap(), BlobOutcome::Existed);
+        assert_eq!(registry.server.take_log().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_blob() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    assert_eq!(
+        push(&client(), &registry.reference("a"), &Bytes::new()).await.unwrap(),
+        BlobOutcome::Uploaded
+    );
+    assert_eq!(registry.server.take_log()[2].header("content-length"), Some("0"));
+}
+
+#[tokio::test]
+async fn a_blob_of_unknown_digest_is_streamed() {
+    for way in ways() {
+        let registry = FakeRegistry::start(way).await;
+        let bytes = noise(700_000);
+        let source = BlobSource::reader({
+            let bytes = bytes.clone();
+            move || std::future::ready(Ok(io::Cursor::new(bytes.clone())))
+        });
+        let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let progress: Progress = {
+            let seen = seen.clone();
+            Arc::new(move |sent| seen.lock().unwrap().push(sent))
+        };
+        // A cut is no end: the source is opened again.
+        registry.with(|oddities| oddities.cut_uploads = [1000].into());
+        let (client, reference) = (client(), registry.reference("a"));
+        let got = client.push_stream(&reference, MediaType::OciLayer, &source, Some(progress)).await;
+        let want = Descriptor::of(MediaType::OciLayer, &bytes);
+        assert_eq!(got.unwrap(), want);
+        assert_eq!(registry.blob("a", &want.digest).unwrap(), bytes);
+        let log = registry.server.take_log();
+        let methods: Vec<&str> = log.iter().map(|request| request.method.as_str()).collect();
+        assert_eq!(methods, ["POST", "PATCH", "DELETE", "POST", "PATCH", "PUT"]);
+        assert_eq!(log[4].header("transfer-encoding"), Some("chunked"));
+        assert_eq!(registry.open_uploads(), 0);
+        assert_eq!(seen.lock().unwrap().last(), Some(&700_000));
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_a_source() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let bytes = noise(1_000_000);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let descriptor = Descriptor::of(MediaType::OciLayer, &bytes);
+    registry.with(|oddities| oddities.cut_uploads = [500_000].into());
+    let how = PushBlobOptions::default();
+    let source = BlobSource::file(file.path());
+    client().push_blob(&registry.reference("a"), &descriptor, &source, &how).await.unwrap();
+    assert_eq!(registry.blob("a", &descriptor.digest).unwrap(), bytes);
+
+    let missing = BlobSource::file(file.path().join("none"));
+    let error = client().push_blob(&registry.reference("b"), &descriptor, &missing, &how).await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Source { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_cut_upload_is_begun_again() {
+    let bytes = noise(500_000);
+    for cuts in [vec![0], vec![1], vec![400_000], vec![10, 0, 100_000]] {
+        let registry =
+            FakeRegistry::start(Oddities { cut_uploads: cuts.clone().into(), ..Oddities::default() }).await;
+        let outcome = push(&client(), &registry.reference("a"), &bytes).await;
+        assert_eq!(outcome.unwrap_or_else(|error| panic!("{cuts:?}: {error}")), BlobOutcome::Uploaded);
+        assert_eq!(registry.open_uploads(), 0);
+        assert_eq!(registry.cancelled_uploads(), cuts.len());
+    }
+    let registry = FakeRegistry::start(Oddities { cut_uploads: [9; 4].into(), ..Oddities::default() }).await;
+    let error = push(&client(), &registry.reference("a"), &bytes).await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Unreachable { .. })), "{error}");
+    assert_eq!(registry.cancelled_uploads(), 4);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_no_second_upload() {
+    let registry = FakeRegistry::start(Oddities { lose_answers: 1, ..Oddities::default() }).await;
+    push(&client(), &registry.reference("a"), &noise(1000)).await.unwrap();
+    let puts = registry.server.take_lines().iter().filter(|line| line.starts_with("PUT")).count();
+    assert_eq!(puts, 1);
+}
+
+#[tokio::test]
+async fn a_lost_session_is_begun_again() {
+    let registry = FakeRegistry::start(Oddities { lose_sessions: 2, ..Oddities::default() }).await;
+    assert_eq!(push(&client(), &registry.reference("a"), &noise(1000)).await.unwrap(), BlobOutcome::Uploaded);
+}
+
+#[tokio::test]
+async fn refusals_before_the_body_was_read() {
+    let bytes = noise(3_000_000);
+    let registry =
+        FakeRegistry::start(Oddities { refuse_uploads: [503, 429].into(), ..Oddities::default() }).await;
+    assert_eq!(push(&client(), &registry.reference("a"), &bytes).await.unwrap(), BlobOutcome::Uploaded);
+    registry.with(|oddities| oddities.refuse_uploads = [403].into());
+    let error = push(&client(), &registry.reference("b"), &bytes).await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Denied { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn failing_sources_are_not_tried_again() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let descriptor = Descriptor::of(MediaType::OciLayer, b"0123456789");
+    let chunks = |chunks: &'static [&'static str], error: Option<&'static str>| {
+        BlobSource::stream(move || async move {
+            let chunks = chunks.iter().map(|chunk| Ok(Bytes::from(*chunk)));
+            Ok(stream::iter(chunks.chain(error.map(|error| Err(io::Error::other(error))))))
+        })
+    };
+    for (source, want) in [
+        (chunks(&["01234"], None), "ended after 5 of 10 bytes"),
+        (chunks(&["01234", "567890"], None), "more than the 10 bytes"),
+        (chunks(&["01234"], Some("the disk is gone")), "the disk is gone"),
+        (chunks(&[], None), "ended after 0 of 10 bytes"),
+    ] {
+        let how = PushBlobOptions::default();
+        let error =
+            client().push_blob(&registry.reference("a"), &descriptor, &source, &how).await.unwrap_err();
+        assert!(matches!(error, PushError::Request(RequestError::Source { .. })), "{error}");
+        assert!(error.to_string().contains(want), "{error}");
+        assert!(registry.blob("a", &descriptor.digest).is_none());
+        let posts = registry.server.take_lines().iter().filter(|line| line.starts_with("POST")).count();
+        assert_eq!(posts, 1, "{want}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_refused_by_the_registry() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let descriptor = Descriptor::of(MediaType::OciLayer, b"right");
+    let how = PushBlobOptions::default();
+    let error =
+        client().push_blob(&registry.reference("a"), &descriptor, &BlobSource::bytes("wrong"), &how).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Status { status: 400, .. })), "{error}");
+    assert!(error.to_string().contains("DIGEST_INVALID"), "{error}");
+}
+
+#[tokio::test]
+async fn mounts() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let bytes = noise(1000);
+    let descriptor = registry.put_blob("base", &bytes);
+    let how = PushBlobOptions { mount_from: vec!["app".into(), "base".into()], progress: None };
+    let source = BlobSource::bytes(bytes.clone());
+    let outcome = client().push_blob(&registry.reference("app"), &descriptor, &source, &how).await.unwrap();
+    assert_eq!(outcome, BlobOutcome::Mounted);
+    let log = registry.server.take_log();
+    assert_eq!(log.len(), 2, "no mount from the repository itself");
+    assert_eq!(log[1].raw_query(), format!("mount={}&from=base", descriptor.digest));
+
+    // The upload that was begun instead of a mount is the one that is used.
+    for way in ways() {
+        let registry = FakeRegistry::start(Oddities { no_mounts: true, ..way }).await;
+        registry.put_blob("base", &bytes);
+        let outcome =
+            client().push_blob(&registry.reference("app"), &descriptor, &source, &how).await.unwrap();
+        assert_eq!(outcome, BlobOutcome::Uploaded);
+        let lines = registry.server.take_lines();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(registry.open_uploads(), 0);
+    }
+
+    // Of several, only the last is kept open.
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let how = PushBlobOptions { mount_from: vec!["x".into(), "y".into(), "z".into()], progress: None };
+    client().push_blob(&registry.reference("app"), &descriptor, &source, &how).await.unwrap();
+    assert_eq!((registry.open_uploads(), registry.cancelled_uploads()), (0, 2));
+}
+
+#[tokio::test]
+async fn a_refused_mount_is_no_failure() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let bytes = noise(1000);
+    let descriptor = Descriptor::of(MediaType::OciLayer, &bytes);
+    for status in [400, 403, 404] {
+        let how = PushBlobOptions { mount_from: vec!["private".into()], progress: None };
+        let reference = registry.reference(&format!("to{status}"));
+        // The first answer is to the look-up, which finds nothing; the second is to the mount.
+        registry.with(|oddities| oddities.failures = [(404, None), (status, None)].into());
+        let source = BlobSource::bytes(bytes.clone());
+        let outcome = client().push_blob(&reference, &descriptor, &source, &how).await;
+        assert_eq!(outcome.unwrap_or_else(|error| panic!("{status}: {error}")), BlobOutcome::Uploaded);
+    }
+}
+
+#[tokio::test]
+async fn the_same_blob_at_the_same_time_is_sent_once() {
+    let delay = Duration::from_millis(10);
+    let registry = FakeRegistry::start(Oddities { delay, ..Oddities::default() }).await;
+    let (client, reference, bytes) = (client(), registry.reference("a"), noise(1000));
+    let pushes = (0..8).map(|_| push(&client, &reference, &bytes));
+    let outcomes = futures_util::future::try_join_all(pushes).await.unwrap();
+    let uploaded = outcomes.iter().filter(|outcome| **outcome == BlobOutcome::Uploaded).count();
+    assert_eq!(uploaded, 1, "{outcomes:?}");
+}
+
+/// An image of some layers, one of which it has twice, and its manifest's digest.
+fn image(layers: usize) -> (ImagePush, Vec<Descriptor>) {
+    let blob = |media_type, bytes: Bytes| BlobPush {
+        descriptor: Descriptor::of(media_type, &bytes),
+        source: BlobSource::bytes(bytes),
+        mount_from: Vec::new(),
+    };
+    let mut blobs = vec![blob(MediaType::OciConfig, Bytes::from_static(b"{}"))];
+    blobs.extend((0..layers).map(|n| blob(MediaType::OciLayer, noise(1000 + n))));
+    blobs.push(blobs[1].clone());
+    let descriptors: Vec<Descriptor> = blobs.iter().map(|blob| blob.descriptor.clone()).collect();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": MediaType::OciManifest, "config": descriptors[0], "layers": descriptors[1..],
+    });
+    let manifest = (MediaType::OciManifest, Bytes::from(manifest.to_string()));
+    (ImagePush { blobs, children: Vec::new(), manifest }, descriptors)
+}
+
+#[tokio::test]
+async fn an_image_is_pushed_with_its_manifest_last() {
+    let delay = Duration::from_millis(20);
+    let registry = FakeRegistry::start(Oddities { delay, ..Oddities::default() }).await;
+    let client = Client::new(ClientOptions { connections_per_registry: 3, ..options() });
+    let (image, descriptors) = image(9);
+    let done: Arc<Mutex<Vec<Descriptor>>> = Arc::default();
+    let sent: Arc<AtomicUsize> = Arc::default();
+    let on_step: OnStep = {
+        let (done, sent) = (done.clone(), sent.clone());
+        Arc::new(move |descriptor, step| match step {
+            PushStep::Sent(bytes) => drop(sent.fetch_max(bytes as usize, Ordering::Relaxed)),
+            PushStep::Done(outcome) => {
+                assert_eq!(outcome, BlobOutcome::Uploaded);
+                done.lock().unwrap().push(descriptor.clone());
+            }
+        })
+    };
+    let references = [registry.reference("a:v1"), registry.reference("a:v2"), registry.reference("b:v1")];
+    let pushed = client.push_image(&references, &image, on_step).await.unwrap();
+    assert_eq!(pushed, Descriptor::of(MediaType::OciManifest, &image.manifest.1));
+    for reference in &references {
+        let got = registry.manifest(reference.repository(), reference.tag().unwrap());
+        assert_eq!(got.as_ref(), Some(&image.manifest.1));
+    }
+    // The registry refuses manifests whose blobs it does not have; so the order is right if all is well.
+    let lines = registry.server.take_lines();
+    let puts = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(
+        (puts("PUT /v2/a/blobs/"), puts("PUT /v2/b/blobs/")),
+        (10, 10),
+        "each blob once in each repository"
+    );
+    assert_eq!(done.lock().unwrap().len(), 2 * (descriptors.len() - 1));
+    assert_eq!(sent.load(Ordering::Relaxed), 1008);
+    assert!((2..=3).contains(&registry.server.peak.most()), "{}", registry.server.peak.most());
+}
+
+#[tokio::test]
+async fn an_index_is_pushed_after_its_images() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let (mut image, _) = image(2);
+    let child = std::mem::replace(&mut image.manifest, (MediaType::OciIndex, Bytes::new()));
+    let descriptor = Descriptor::of(MediaType::OciManifest, &child.1);
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": [descriptor] });
+    image.manifest.1 = Bytes::from(index.to_string());
+    image.children.push(child.clone());
+    let nothing: OnStep = Arc::new(|_, _| {});
+    client().push_image(&[registry.reference("a:v1")], &image, nothing.clone()).await.unwrap();
+    assert_eq!(registry.manifest("a", "v1").unwrap(), image.manifest.1);
+    assert_eq!(registry.manifest("a", &descriptor.digest.to_string()).unwrap(), child.1);
+    assert!(matches!(client().push_image(&[], &image, nothing).await, Err(PushError::NoReference)));
+}
+
+#[tokio::test]
+async fn a_failed_blob_leaves_no_manifest() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let (mut image, _) = image(5);
+    image.blobs[3].source = BlobSource::bytes("something else");
+    let error =
+        client().push_image(&[registry.reference("a:v1")], &image, Arc::new(|_, _| {})).await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Source { .. })), "{error}");
+    assert!(registry.manifest("a", "v1").is_none());
+}
+
+#[tokio::test]
+async fn manifests() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let bytes = Bytes::from_static(b"{\"schemaVersion\":2}");
+    let digest = Digest::of(&bytes);
+    let put = async |reference: &Reference| {
+        client().push_manifest(reference, &MediaType::OciIndex, bytes.clone()).await
+    };
+    let tagged = registry.reference("a:v1");
+    for (reference, name) in [
+        (tagged.clone(), "v1".to_owned()),
+        (tagged.with_digest(digest), "v1".to_owned()),
+        (registry.reference("a"), digest.to_string()),
+        (registry.reference("a").with_digest(digest), digest.to_string()),
+    ] {
+        assert_eq!(put(&reference).await.unwrap().descriptor.digest, digest);
+        let log = registry.server.take_log();
+        assert_eq!(log[0].line(), format!("PUT /v2/a/manifests/{name}"), "{reference}");
+        assert_eq!(log[0].header("content-type"), Some(MediaType::OciIndex.as_str()));
+    }
+    let error = put(&tagged.with_digest(Digest::of(b"other"))).await.unwrap_err();
+    assert!(matches!(error, PushError::Reference { .. }), "{error}");
+    assert!(registry.server.take_log().is_empty());
+    let nonsense = MediaType::from("a\nb");
+    let error = client().push_manifest(&tagged, &nonsense, bytes.clone()).await.unwrap_err();
+    assert!(matches!(error, PushError::MediaType { .. }), "{error}");
+
+    registry.with(|oddities| oddities.wrong_content_digest = true);
+    let error = put(&tagged).await.unwrap_err();
+    assert!(matches!(error, PushError::Digest { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn tags_that_cannot_be_moved() {
+    let registry = FakeRegistry::start(Oddities { immutable_tags: true, ..Oddities::default() }).await;
+    let reference = registry.reference("a:v1");
+    let put = async |text: &'static str| {
+        client().push_manifest(&reference, &MediaType::OciIndex, Bytes::from_static(text.as_bytes())).await
+    };
+    put("{\"a\":1}").await.unwrap();
+    put("{\"a\":1}").await.unwrap();
+    let error = put("{\"a\":2}").await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Denied { .. })), "{error}");
+}

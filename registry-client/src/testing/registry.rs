@@ -1,0 +1,407 @@
+//! A registry in memory, strict about what the distribution-spec asks of clients.
+
+use super::{
+    http::{Early, Handler, Reply, Request, Server},
+    tokens::Tokens,
+};
+use crate::{descriptor::Descriptor, digest::Digest, media_type::MediaType, reference::Reference};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// What real registries do now and then. All off by default.
+#[derive(Default)]
+pub(crate) struct Oddities {
+    /// `Location` is a path, not a URL.
+    pub(crate) relative_location: bool,
+    /// `Location` has a query that must come back as it was.
+    pub(crate) state_in_query: bool,
+    /// A mount is always answered with an upload.
+    pub(crate) no_mounts: bool,
+    /// HEAD of a manifest is answered with this status.
+    pub(crate) head_status: Option<u16>,
+    /// No `Docker-Content-Digest`.
+    pub(crate) no_content_digest: bool,
+    /// `Docker-Content-Digest` of something else.
+    pub(crate) wrong_content_digest: bool,
+    /// Blobs are redirected to this address.
+    pub(crate) redirect_blobs: Option<String>,
+    /// Blobs come with one byte changed.
+    pub(crate) corrupt_blobs: bool,
+    /// `Range` is not understood.
+    pub(crate) ignore_range: bool,
+    /// Blobs come without their length.
+    pub(crate) chunked_blobs: bool,
+    /// The next answers, whatever is asked: status and `Retry-After`; status 0 hangs up.
+    pub(crate) failures: VecDeque<(u16, Option<String>)>,
+    /// The next GETs of blobs are cut after so many bytes.
+    pub(crate) cut_blobs: VecDeque<usize>,
+    /// The next PUTs and PATCHes of blobs are cut after so many bytes.
+    pub(crate) cut_uploads: VecDeque<usize>,
+    /// The next PUTs of blobs are carried out, and then the connection is closed.
+    pub(crate) lose_answers: usize,
+    /// The next PUTs of blobs find no session.
+    pub(crate) lose_sessions: usize,
+    /// The next PUTs and PATCHes of blobs are answered so before their body is read.
+    pub(crate) refuse_uploads: VecDeque<u16>,
+    /// Tags cannot be set again, not even to the same.
+    pub(crate) immutable_tags: bool,
+    /// A warning in each answer.
+    pub(crate) warning: Option<&'static str>,
+    /// Each answer takes so long.
+    pub(crate) delay: Duration,
+    /// 401 with this challenge (`{scope}` is replaced) unless the tokens allow it.
+    pub(crate) bearer: Option<(String, Arc<Mutex<Tokens>>)>,
+    /// 401 unless this is sent.
+    pub(crate) basic: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By repository and digest.
+    blobs: BTreeMap<(String, String), Bytes>,
+    /// By repository and tag or digest.
+    manifests: BTreeMap<(String, String), (String, Bytes)>,
+    /// By number: the repository and what came so far.
+    uploads: BTreeMap<usize, (String, Vec<u8>)>,
+    next_upload: usize,
+    address: String,
+    cancelled: usize,
+}
+
+/// The registry.
+pub(crate) struct FakeRegistry {
+    pub(crate) server: Server,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    oddities: Mutex<Oddities>,
+}
+
+impl FakeRegistry {
+    pub(crate) async fn start(oddities: Oddities) -> Self {
+        let inner = Arc::new(Inner { state: Mutex::default(), oddities: Mutex::new(oddities) });
+        let server = Server::start_shared(inner.clone()).await;
+        inner.state.lock().unwrap().address = server.address.clone();
+        Self { server, inner }
+    }
+
+    /// Changes the oddities.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Oddities)) {
+        change(&mut self.inner.oddities.lock().unwrap());
+    }
+
+    pub(crate) fn reference(&self, rest: &str) -> Reference {
+        format!("{}/{rest}", self.server.address).parse().unwrap()
+    }
+
+    pub(crate) fn put_blob(&self, repository: &str, bytes: &Bytes) -> Descriptor {
+        let descriptor = Descriptor::of(MediaType::OciLayer, bytes);
+        let key = (repository.to_owned(), descriptor.digest.to_string());
+        self.inner.state.lock().unwrap().blobs.insert(key, bytes.clone());
+        descriptor
+    }
+
+    pub(crate) fn put_manifest(
+        &self,
+        repository: &str,
+        tag: &str,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> Digest {
+        let digest = Digest::of(bytes);
+        let mut state = self.inner.state.lock().unwrap();
+        for name in [tag.to_owned(), digest.to_string()] {
+            state.manifests.insert((repository.to_owned(), name), (media_type.to_owned(), bytes.clone()));
+        }
+        digest
+    }
+
+    pub(crate) fn blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+        let key = (repository.to_owned(), digest.to_string());
+        self.inner.state.lock().unwrap().blobs.get(&key).cloned()
+    }
+
+    pub(crate) fn manifest(&self, repository: &str, name: &str) -> Option<Bytes> {
+        let key = (repository.to_owned(), name.to_owned());
+        self.inner.state.lock().unwrap().manifests.get(&key).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Upload sessions that were neither closed nor cancelled.
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.inner.state.lock().unwrap().uploads.len()
+    }
+
+    pub(crate) fn cancelled_uploads(&self) -> usize {
+        self.inner.state.lock().unwrap().cancelled
+    }
+}
+
+fn error(status: u16, code: &str) -> Reply {
+    Reply::new(status)
+        .header("Content-Type", "application/json")
+        .body(format!(r#"{{"errors":[{{"code":"{code}","message":"it is so"}}]}}"#))
+}
+
+impl Handler for Inner {
+    fn early(&self, request: &Request) -> Early {
+        let uploading = request.path().contains("/blobs/uploads/");
+        if !uploading || !matches!(request.method.as_str(), "PUT" | "PATCH") {
+            return Early::Read;
+        }
+        let mut oddities = self.oddities.lock().unwrap();
+        if let Some(after) = oddities.cut_uploads.pop_front() {
+            return Early::HangUp(after);
+        }
+        match oddities.refuse_uploads.pop_front() {
+            Some(status) => Early::Answer(error(status, "DENIED")),
+            None => Early::Read,
+        }
+    }
+
+    fn reply(&self, request: &Request) -> Reply {
+        let mut reply = self.answer(request);
+        let oddities = self.oddities.lock().unwrap();
+        reply.delay = oddities.delay;
+        if let Some(warning) = oddities.warning {
+            reply = reply.header("Warning", format!("299 - \"{warning}\""));
+        }
+        reply
+    }
+}
+
+impl Inner {
+    fn answer(&self, request: &Request) -> Reply {
+        assert!(request.header("host").is_some() && request.header("user-agent").is_some());
+        if let Some((status, retry_after)) = self.oddities.lock().unwrap().failures.pop_front() {
+            let mut reply = error(status, "TOOMANYREQUESTS");
+            if status == 0 {
+                reply.cut = Some(None);
+            }
+            return match retry_after {
+                Some(value) => reply.header("Retry-After", value),
+                None => reply,
+            };
+        }
+        if let Some(refusal) = self.authorize(request) {
+            return refusal;
+        }
+        let Some(path) = request.path().strip_prefix("/v2/") else { return error(404, "NOT_FOUND") };
+        if path.is_empty() {
+            return Reply::new(200);
+        }
+        let (rest, last) = path.rsplit_once('/').unwrap();
+        let last = last.replace("%3A", ":");
+        if let Some(repository) = rest.strip_suffix("/blobs/uploads") {
+            return self.upload(request, repository, &last);
+        }
+        if let Some(repository) = rest.strip_suffix("/manifests") {
+            return self.manifest(request, repository, &last);
+        }
+        match rest.strip_suffix("/blobs") {
+            Some(repository) => self.get_blob(request, repository, &last),
+            None => error(404, "NOT_FOUND"),
+        }
+    }
+
+    fn authorize(&self, request: &Request) -> Option<Reply> {
+        let oddities = self.oddities.lock().unwrap();
+        if let Some(basic) = &oddities.basic
+            && request.header("authorization") != Some(basic)
+        {
+            let reply = error(401, "UNAUTHORIZED");
+            return Some(reply.header("WWW-Authenticate", "Basic realm=\"test\""));
+        }
+        let (challenge, tokens) = oddities.bearer.as_ref()?;
+        let path = request.path().strip_prefix("/v2/").unwrap();
+        let repository = ["/manifests/", "/blobs/"].iter().find_map(|part| path.split_once(part));
+        let mut wanted = Vec::new();
+        if let Some((repository, _)) = repository {
+            wanted.push(format!("repository:{repository}:pull"));
+            if !matches!(request.method.as_str(), "GET" | "HEAD") {
+                wanted.push(format!("repository:{repository}:push"));
+            }
+            wanted.extend(request.query("from").iter().map(|from| format!("repository:{from}:pull")));
+        }
+        if tokens.lock().unwrap().allows(request.header("authorization"), &wanted) {
+            return None;
+        }
+        let challenge = challenge.replace("{scope}", &wanted.join(" "));
+        Some(error(401, "UNAUTHORIZED").header("WWW-Authenticate", challenge))
+    }
+
+    fn get_blob(&self, request: &Request, repository: &str, digest: &str) -> Reply {
+        assert!(matches!(request.method.as_str(), "GET" | "HEAD"), "{}", request.line());
+        let state = self.state.lock().unwrap();
+        let mut oddities = self.oddities.lock().unwrap();
+        let Some(bytes) = state.blobs.get(&(repository.to_owned(), digest.to_owned())) else {
+            return error(404, "BLOB_UNKNOWN");
+        };
+        if let Some(address) = &oddities.redirect_blobs {
+            let location = format!("http://{address}/storage/{digest}?signature=x");
+            return Reply::new(307).header("Location", location);
+        }
+        let mut bytes = bytes.clone();
+        if oddities.corrupt_blobs {
+            let mut changed = bytes.to_vec();
+            changed[0] ^= 1;
+            bytes = changed.into();
+        }
+        let range = request.header("range").filter(|_| !oddities.ignore_range);
+        let mut reply = match range {
+            Some(range) => {
+                let start = range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-'));
+                let start: usize = start.expect("an open range").parse().unwrap();
+                let content_range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+                Reply::new(206).header("Content-Range", content_range).body(bytes.slice(start..))
+            }
+            None => Reply::new(200).body(bytes),
+        };
+        if request.method == "GET" {
+            reply.cut = oddities.cut_blobs.pop_front().map(|after| Some(after.min(reply.body.len())));
+            reply.chunked = oddities.chunked_blobs;
+        }
+        reply.header("Content-Type", "application/octet-stream")
+    }
+
+    fn manifest(&self, request: &Request, repository: &str, name: &str) -> Reply {
+        let mut state = self.state.lock().unwrap();
+        let oddities = self.oddities.lock().unwrap();
+        let key = (repository.to_owned(), name.to_owned());
+        match request.method.as_str() {
+            "HEAD" if oddities.head_status.is_some() => error(oddities.head_status.unwrap(), "UNSUPPORTED"),
+            "GET" | "HEAD" => {
+                assert!(request.all("accept").len() >= 4, "all types are asked for");
+                let Some((media_type, bytes)) = state.manifests.get(&key) else {
+                    return error(404, "MANIFEST_UNKNOWN");
+                };
+                let reply = Reply::new(200).header("Content-Type", media_type).body(bytes.clone());
+                let digest = if oddities.wrong_content_digest { Digest::of(b"?") } else { Digest::of(bytes) };
+                if oddities.no_content_digest {
+                    return reply;
+                }
+                reply.header("Docker-Content-Digest", digest)
+            }
+            "PUT" => {
+                let Some(media_type) = request.header("content-type") else {
+                    return error(400, "MANIFEST_INVALID");
+                };
+                let digest = Digest::of(&request.body).to_string();
+                if name.contains(':') && name != digest {
+                    return error(400, "DIGEST_INVALID");
+                }
+                if oddities.immutable_tags && state.manifests.contains_key(&key) {
+                    return error(403, "DENIED");
+                }
+                let json: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+                let list = |name: &str| json[name].as_array().cloned().unwrap_or_default();
+                let has = |map_has: &dyn Fn(&(String, String)) -> bool, entry: &serde_json::Value| {
+                    let digest = entry["digest"].as_str().unwrap();
+                    map_has(&(repository.to_owned(), digest.to_owned()))
+                };
+                let blobs = list("layers").into_iter().chain(json.get("config").cloned());
+                let all_blobs = blobs.clone().all(|blob| has(&|key| state.blobs.contains_key(key), &blob));
+                let all_children = list("manifests")
+                    .iter()
+                    .all(|child| has(&|key| state.manifests.contains_key(key), child));
+                if !all_blobs || !all_children {
+                    return error(400, "MANIFEST_BLOB_UNKNOWN");
+                }
+                let value = (media_type.to_owned(), request.body.clone());
+                state.manifests.insert((repository.to_owned(), digest.clone()), value.clone());
+                state.manifests.insert(key, value);
+                let told = if oddities.wrong_content_digest { Digest::of(b"?").to_string() } else { digest };
+                Reply::new(201).header("Docker-Content-Digest", told)
+            }
+            other => panic!("{other} of a manifest"),
+        }
+    }
+
+    fn upload(&self, request: &Request, repository: &str, id: &str) -> Reply {
+        let mut state = self.state.lock().unwrap();
+        let mut oddities = self.oddities.lock().unwrap();
+        if request.method == "POST" {
+            assert_eq!((id, request.header("content-length")), ("", Some("0")));
+            if let ([digest], [from]) = (&request.query("mount")[..], &request.query("from")[..]) {
+                let source = state.blobs.get(&(from.clone(), digest.clone())).cloned();
+                if let Some(bytes) = source.filter(|_| !oddities.no_mounts) {
+                    state.blobs.insert((repository.to_owned(), digest.clone()), bytes);
+                    return Reply::new(201).header("Location", "/somewhere");
+                }
+            }
+            state.next_upload += 1;
+            let id = state.next_upload;
+            state.uploads.insert(id, (repository.to_owned(), Vec::new()));
+            return Reply::new(202).header("Location", location(&oddities, &state, repository, id));
+        }
+        let number: usize = id.parse().expect("a session's number");
+        if oddities.state_in_query {
+            let expected = state_of(number);
+            assert!(
+                request.raw_query() == expected
+                    || request.raw_query().starts_with(&format!("{expected}&digest=")),
+                "{:?} does not begin with {expected:?}",
+                request.raw_query()
+            );
+        }
+        if request.method == "DELETE" {
+            state.cancelled += usize::from(state.uploads.remove(&number).is_some());
+            return Reply::new(204);
+        }
+        if oddities.lose_sessions > 0 {
+            oddities.lose_sessions -= 1;
+            state.uploads.remove(&number);
+            return error(404, "BLOB_UPLOAD_UNKNOWN");
+        }
+        let Some((owner, bytes)) = state.uploads.get_mut(&number) else {
+            return error(404, "BLOB_UPLOAD_UNKNOWN");
+        };
+        assert_eq!(owner, repository);
+        bytes.extend_from_slice(&request.body);
+        match request.method.as_str() {
+            "PATCH" => {
+                assert_eq!(request.header("content-type"), Some("application/octet-stream"));
+                // The session goes on under another name, as the spec allows.
+                let moved = state.uploads.remove(&number).unwrap();
+                state.next_upload += 1;
+                let id = state.next_upload;
+                state.uploads.insert(id, moved);
+                Reply::new(202).header("Location", location(&oddities, &state, repository, id))
+            }
+            "PUT" => {
+                let [digest] = &request.query("digest")[..] else {
+                    panic!("one digest in {}", request.target)
+                };
+                let wanted: Digest = digest.parse().unwrap();
+                let (_, bytes) = state.uploads.remove(&number).unwrap();
+                if wanted.same_algorithm_of(&bytes) != wanted {
+                    return error(400, "DIGEST_INVALID");
+                }
+                state.blobs.insert((repository.to_owned(), digest.clone()), bytes.into());
+                let mut reply =
+                    Reply::new(201).header("Location", format!("/v2/{repository}/blobs/{digest}"));
+                if oddities.lose_answers > 0 {
+                    oddities.lose_answers -= 1;
+                    reply.cut = Some(None);
+                }
+                reply
+            }
+            other => panic!("{other} of an upload"),
+        }
+    }
+}
+
+fn state_of(id: usize) -> String {
+    format!("_state=a%2Fb+c%3D=={id}&empty&x=1")
+}
+
+fn location(oddities: &Oddities, state: &State, repository: &str, id: usize) -> String {
+    let origin = if oddities.relative_location { String::new() } else { format!("http://{}", state.address) };
+    let query = if oddities.state_in_query { format!("?{}", state_of(id)) } else { String::new() };
+    format!("{origin}/v2/{repository}/blobs/uploads/{id}{query}")
+}
