@@ -155,6 +155,7 @@ impl Bases {
                 digest: descriptor.digest,
                 size: descriptor.size,
                 media_type: descriptor.media_type.clone(),
+                level: None,
             };
             store.layers().add_blob(layer, blob)?;
             Ok(path)

@@ -82,13 +82,17 @@ pub struct Document {
 }
 
 impl Document {
-    /// Writes `value`: fields in the order of the type, maps in the order of their keys, no white space.
     pub(super) fn write(media_type: MediaType, value: &impl Serialize) -> Self {
-        // They hold strings, numbers, lists and maps with string keys: those always have a JSON form.
-        let bytes = serde_json::to_vec(value).unwrap_or_else(|e| unreachable!("no JSON form: {e}"));
+        let bytes = to_json(value);
         let descriptor = Descriptor::of(media_type, &bytes);
         Self { bytes, descriptor }
     }
+}
+
+/// One of our documents as bytes: fields in the order of the type, maps in the order of their keys, no white space.
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // They hold strings, numbers, lists and maps with string keys: those always have a JSON form.
+    serde_json::to_vec(value).unwrap_or_else(|e| unreachable!("no JSON form: {e}"))
 }
 
 /// The manifest of an image with this config and these layers, base first.

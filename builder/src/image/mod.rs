@@ -10,11 +10,14 @@ mod stored;
 mod tests;
 
 pub use config::{Changes, Step, assemble};
+pub(crate) use manifest::to_json;
 pub use manifest::{Dialect, Document, index, manifest};
+pub(crate) use stored::keep_bytes;
 pub use stored::{ImageLayer, StoredImage, keep, read};
 
 use crate::store::StoreError;
 use registry_client::digest::{DiffId, Digest};
+use registry_client::manifest::SelectError;
 use registry_client::media_type::MediaType;
 
 /// An error of putting an image together, or of taking one apart.
@@ -60,13 +63,8 @@ pub enum ImageError {
         media_type: MediaType,
     },
     /// Of the platforms in an index, none is the wanted one.
-    #[error("the image has no variant for {wanted}; it has {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
-    Platform {
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        found: Vec<String>,
-    },
+    #[error(transparent)]
+    Platform(#[from] SelectError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

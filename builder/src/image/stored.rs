@@ -1,7 +1,7 @@
 //! Images in the store: kept, and read back.
 
 use super::ImageError;
-use super::manifest::{Dialect, Document, manifest};
+use super::manifest::{Dialect, manifest, to_json};
 use crate::store::{Store, StoreError};
 use registry_client::config::ImageConfig;
 use registry_client::descriptor::Descriptor;
@@ -67,6 +67,21 @@ pub fn keep(
     dialect: Dialect,
     annotations: &BTreeMap<String, String>,
 ) -> Result<StoredImage, ImageError> {
+    keep_bytes(store, &to_json(config), config, layers, dialect, annotations)
+}
+
+/// As [`keep`], for a config that came as bytes: they, and so the image id, stay as they are.
+///
+/// # Errors
+/// As for [`keep`].
+pub(crate) fn keep_bytes(
+    store: &Store,
+    config_bytes: &[u8],
+    config: &ImageConfig,
+    layers: &[ImageLayer],
+    dialect: Dialect,
+    annotations: &BTreeMap<String, String>,
+) -> Result<StoredImage, ImageError> {
     agree(config, layers.iter().map(|l| l.diff_id))?;
     let blobs = store.blobs();
     // A layer that may be fetched from elsewhere (`urls`) is not ours to hold.
@@ -74,19 +89,19 @@ pub fn keep(
     if let Some(missing) = layers.iter().find(|l| !held(&l.descriptor)) {
         return Err(StoreError::NoBlob(missing.descriptor.digest).into());
     }
-    let config_document = Document::write(dialect.config_type(), config);
+    let config_descriptor = Descriptor::of(dialect.config_type(), config_bytes);
     let mut layers = layers.to_vec();
     for layer in &mut layers {
         layer.descriptor.media_type = dialect.layer_type(&layer.descriptor.media_type)?;
     }
     let descriptors: Vec<Descriptor> = layers.iter().map(|l| l.descriptor.clone()).collect();
-    let manifest = manifest(&config_document.descriptor, &descriptors, dialect, annotations)?;
-    blobs.insert(&config_document.bytes)?;
+    let manifest = manifest(&config_descriptor, &descriptors, dialect, annotations)?;
+    blobs.insert(config_bytes)?;
     blobs.insert(&manifest.bytes)?;
     Ok(StoredImage {
         manifest: manifest.descriptor,
-        config_descriptor: config_document.descriptor,
-        config_bytes: config_document.bytes,
+        config_descriptor,
+        config_bytes: config_bytes.to_vec(),
         config: config.clone(),
         layers,
         annotations: annotations.clone(),
@@ -134,30 +149,12 @@ fn select(store: &Store, descriptor: &Descriptor, platform: &Platform) -> Result
             return Ok(descriptor);
         }
         let index = store.images().index(&descriptor.digest)?;
-        descriptor = choose(index.manifests, platform)?;
+        descriptor = registry_client::manifest::select(&index, platform)?.clone();
     }
     Err(ImageError::Malformed {
         what: "index",
         digest: descriptor.digest.into(),
         why: format!("indexes are nested more than {DEPTH} deep"),
-    })
-}
-
-/// The entry for `platform`: of exactly its variant, or else of the same architecture without one.
-fn choose(manifests: Vec<Descriptor>, platform: &Platform) -> Result<Descriptor, ImageError> {
-    let wanted = platform.clone().normalized();
-    let rank = |descriptor: &Descriptor| match descriptor.platform.clone().map(Platform::normalized) {
-        // An index of one entry need not say for what it is.
-        None => Some(2),
-        Some(p) if (&p.os, &p.architecture) != (&wanted.os, &wanted.architecture) => None,
-        Some(p) if p.variant == wanted.variant => Some(0),
-        Some(p) if p.variant.is_none() => Some(1),
-        Some(_) => None,
-    };
-    let best = manifests.iter().filter_map(|d| Some((rank(d)?, d))).min_by_key(|(rank, _)| *rank);
-    best.map(|(_, d)| d.clone()).ok_or_else(|| ImageError::Platform {
-        wanted: wanted.to_string(),
-        found: manifests.iter().filter_map(|d| d.platform.as_ref().map(ToString::to_string)).collect(),
     })
 }
 

@@ -178,10 +178,7 @@ fn what_is_kept_can_be_read_back() {
         assert_eq!(got.config_bytes, want.config_bytes);
     }
     let error = read(&store, &both.descriptor, &Platform::new("linux", "s390x")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the image has no variant for linux/s390x; it has linux/amd64, linux/arm64"
-    );
+    assert!(error.to_string().contains("linux/amd64, linux/arm64"), "{error}");
     store.blobs().remove(&blob.digest).unwrap();
     assert!(matches!(keep(&store, &config, &layers, Dialect::Oci, &none), Err(ImageError::Store(_))));
 }

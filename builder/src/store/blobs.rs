@@ -3,9 +3,9 @@
 use super::Store;
 use super::document;
 use super::error::{At, StoreError};
+use super::hasher::Hasher;
 use registry_client::descriptor::Descriptor;
-use registry_client::digest::{Digest, Digester};
-use sha2::{Digest as _, Sha512};
+use registry_client::digest::Digest;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +18,20 @@ pub struct BlobInfo {
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
+}
+
+impl BlobInfo {
+    fn check(&self, expected: Option<&Descriptor>) -> Result<(), StoreError> {
+        match expected {
+            Some(e) if e.size != self.size => {
+                Err(StoreError::Size { digest: e.digest, want: e.size, got: self.size })
+            }
+            Some(e) if e.digest != self.digest => {
+                Err(StoreError::Digest { want: e.digest.into(), got: self.digest.into() })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The blobs of a store.
@@ -107,7 +121,8 @@ impl Blobs {
         Ok(bytes)
     }
 
-    fn set_aside(&self, digest: &Digest) -> Result<StoreError, StoreError> {
+    /// Moves a blob that turned out to be damaged to the garbage; gives the error that says so.
+    pub(crate) fn set_aside(&self, digest: &Digest) -> Result<StoreError, StoreError> {
         self.store.discard(&self.path(digest))?;
         Ok(StoreError::Damaged { digest: *digest })
     }
@@ -117,7 +132,7 @@ impl Blobs {
     /// # Errors
     /// When the file cannot be made.
     pub fn writer(&self) -> Result<BlobWriter, StoreError> {
-        self.start(Hasher::Sha256(Digester::new()), None)
+        self.start(Hasher::default(), None)
     }
 
     /// A writer for the bytes of `descriptor`: takes no more of them than it says, and hashes with its algorithm.
@@ -128,11 +143,30 @@ impl Blobs {
         self.start(Hasher::like(&descriptor.digest), Some(descriptor.size))
     }
 
+    /// A writer for bytes that should have `digest`, or whose digest is not known. Nothing is compared.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub(crate) fn writer_like(&self, digest: Option<&Digest>) -> Result<BlobWriter, StoreError> {
+        self.start(digest.map(Hasher::like).unwrap_or_default(), None)
+    }
+
     fn start(&self, hasher: Hasher, limit: Option<u64>) -> Result<BlobWriter, StoreError> {
         let path = self.store.scratch("blob")?;
         let file = File::create_new(&path).at("create", &path)?;
         let file = BufWriter::with_capacity(128 << 10, file);
         Ok(BlobWriter { store: self.store.clone(), path, file: Some(file), hasher, limit })
+    }
+
+    /// A file for bytes that somebody else hashes on the way, as the layer pipeline does; hashing them twice would cost
+    /// more than writing them.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn unhashed(&self) -> Result<(File, UnhashedBlob), StoreError> {
+        let path = self.store.scratch("blob")?;
+        let file = File::create_new(&path).at("create", &path)?;
+        Ok((file, UnhashedBlob { store: self.store.clone(), path }))
     }
 
     /// Stores `bytes`.
@@ -215,46 +249,35 @@ impl BlobWriter {
         &self.path
     }
 
-    /// Gives the blob its name, when it is what `expected` says. Bytes that the store has already are dropped.
+    /// Ends the writing: the bytes are on the disk, still without a name.
     ///
     /// # Errors
-    /// `Digest` or `Size` when it is something else; when it cannot be written. Nothing is stored then.
-    pub fn commit(mut self, expected: Option<&Descriptor>) -> Result<BlobInfo, StoreError> {
+    /// When they cannot be written. Nothing is stored then.
+    pub fn finish(mut self) -> Result<FinishedBlob, StoreError> {
         let (digest, size) = std::mem::take(&mut self.hasher).finish();
-        if let Some(expected) = expected {
-            if expected.size != size {
-                return Err(StoreError::Size { digest: expected.digest, want: expected.size, got: size });
-            }
-            if expected.digest != digest {
-                return Err(StoreError::Digest { want: expected.digest.into(), got: digest.into() });
-            }
+        if let Some(mut file) = self.file.take() {
+            file.flush().at("write", &self.path).map_err(|e| e.wanting(Some(size)))?;
+            file.get_ref().sync_data().at("sync", &self.path)?;
         }
-        let blobs = self.store.blobs();
+        let path = std::mem::take(&mut self.path);
+        Ok(FinishedBlob { store: self.store.clone(), path, info: BlobInfo { digest, size } })
+    }
+
+    /// [Finishes](Self::finish) and [commits](FinishedBlob::commit).
+    ///
+    /// # Errors
+    /// `Digest` or `Size` when it is not what `expected` says; when it cannot be written. Nothing is stored then.
+    pub fn commit(mut self, expected: Option<&Descriptor>) -> Result<BlobInfo, StoreError> {
+        let known = std::mem::take(&mut self.hasher);
+        let (digest, size) = known.clone().finish();
+        // What is wrong or there already need not wait for the disk.
         let info = BlobInfo { digest, size };
-        // A file of another length is a damaged one, and is replaced.
-        if blobs.size(&digest) == Some(size) {
+        info.check(expected)?;
+        if self.store.blobs().size(&digest) == Some(size) {
             return Ok(info);
         }
-        let Some(file) = self.file.take() else { return Err(StoreError::NoBlob(digest)) };
-        let file = file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .at("write", &self.path)
-            .map_err(|e| e.wanting(Some(size)))?;
-        file.set_permissions(Permissions::from_mode(0o444)).at("change the mode of", &self.path)?;
-        file.sync_data().at("sync", &self.path)?;
-        let path = blobs.path(&digest);
-        match std::fs::rename(&self.path, &path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && matches!(digest, Digest::Sha512(_)) => {
-                let dir = self.store.path("blobs/sha512");
-                std::fs::create_dir_all(&dir).at("create", &dir)?;
-                document::sync_parent(&dir)?;
-                std::fs::rename(&self.path, &path)
-            }
-            other => other,
-        }
-        .at("write", &path)?;
-        Ok(info)
+        self.hasher = known;
+        self.finish()?.commit(expected)
     }
 }
 
@@ -281,55 +304,104 @@ impl Write for BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
+        remove_unless_empty(&self.path);
+    }
+}
+
+/// Removes a file of `tmp/`; one that was handed on has lost its path.
+fn remove_unless_empty(path: &Path) {
+    if !path.as_os_str().is_empty() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A file whose bytes somebody else hashes; discarded when this is dropped without [`commit`](Self::commit).
+#[derive(Debug)]
+pub struct UnhashedBlob {
+    store: Store,
+    path: PathBuf,
+}
+
+impl UnhashedBlob {
+    /// Gives the blob its name, taking the caller's word for the digest. All of it is written and flushed.
+    ///
+    /// # Errors
+    /// `Size` when the file is longer or shorter; when it cannot be synced.
+    pub fn commit(mut self, info: BlobInfo) -> Result<BlobInfo, StoreError> {
+        let file = File::open(&self.path).at("open", &self.path)?;
+        let got = file.metadata().at("read", &self.path)?.len();
+        if got != info.size {
+            return Err(StoreError::Size { digest: info.digest, want: info.size, got });
+        }
+        if self.store.blobs().size(&info.digest) != Some(info.size) {
+            file.sync_data().at("sync", &self.path)?;
+        }
+        let path = std::mem::take(&mut self.path);
+        FinishedBlob { store: self.store.clone(), path, info }.commit(None)
+    }
+}
+
+impl Drop for UnhashedBlob {
+    fn drop(&mut self) {
+        remove_unless_empty(&self.path);
+    }
+}
+
+/// Bytes that are on the disk and hashed, without a name yet; they are discarded when this is dropped without
+/// [`commit`](Self::commit).
+#[derive(Debug)]
+pub struct FinishedBlob {
+    store: Store,
+    path: PathBuf,
+    info: BlobInfo,
+}
+
+impl FinishedBlob {
+    /// What they are.
+    pub fn info(&self) -> BlobInfo {
+        self.info
+    }
+
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, StoreError> {
+        std::fs::read(&self.path).at("read", &self.path)
+    }
+
+    /// Gives the blob its name, when it is what `expected` says. Bytes that the store has already are dropped.
+    ///
+    /// # Errors
+    /// `Digest` or `Size` when it is something else. Nothing is stored then.
+    pub fn commit(self, expected: Option<&Descriptor>) -> Result<BlobInfo, StoreError> {
+        self.info.check(expected)?;
+        let blobs = self.store.blobs();
+        let BlobInfo { digest, size } = self.info;
+        // A file of another length is a damaged one, and is replaced.
+        if blobs.size(&digest) == Some(size) {
+            return Ok(self.info);
+        }
+        std::fs::set_permissions(&self.path, Permissions::from_mode(0o444))
+            .at("change the mode of", &self.path)?;
+        let path = blobs.path(&digest);
+        match std::fs::rename(&self.path, &path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && matches!(digest, Digest::Sha512(_)) => {
+                let dir = self.store.path("blobs/sha512");
+                std::fs::create_dir_all(&dir).at("create", &dir)?;
+                document::sync_parent(&dir)?;
+                std::fs::rename(&self.path, &path)
+            }
+            other => other,
+        }
+        .at("write", &path)?;
+        Ok(self.info)
+    }
+}
+
+impl Drop for FinishedBlob {
+    fn drop(&mut self) {
         // After a commit it has another name.
         let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// A hasher of either algorithm that counts.
-#[derive(Debug)]
-enum Hasher {
-    Sha256(Digester),
-    Sha512(Box<Sha512>, u64),
-}
-
-impl Default for Hasher {
-    fn default() -> Self {
-        Self::Sha256(Digester::new())
-    }
-}
-
-impl Hasher {
-    fn like(digest: &Digest) -> Self {
-        match digest {
-            Digest::Sha256(_) => Self::default(),
-            Digest::Sha512(_) => Self::Sha512(Box::default(), 0),
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(hasher) => hasher.update(bytes),
-            Self::Sha512(hasher, count) => {
-                hasher.update(bytes);
-                *count += bytes.len() as u64;
-            }
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Sha256(hasher) => hasher.bytes(),
-            Self::Sha512(_, count) => *count,
-        }
-    }
-
-    fn finish(self) -> (Digest, u64) {
-        let bytes = self.bytes();
-        let digest = match self {
-            Self::Sha256(hasher) => hasher.finish(),
-            Self::Sha512(hasher, _) => Digest::Sha512(hasher.finalize().into()),
-        };
-        (digest, bytes)
     }
 }

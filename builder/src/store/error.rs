@@ -136,7 +136,7 @@ impl StoreError {
     }
 
     /// The same error, knowing how many bytes were to be written.
-    pub(crate) fn wanting(self, bytes: Option<u64>) -> Self {
+    pub(super) fn wanting(self, bytes: Option<u64>) -> Self {
         match self {
             Self::NoSpace { path, free, .. } => Self::NoSpace { path, free, wanted: bytes },
             other => other,
@@ -145,7 +145,7 @@ impl StoreError {
 }
 
 /// Gives the errors of system calls the file they are about.
-pub(crate) trait At<T> {
+pub(super) trait At<T> {
     /// `action` completes "cannot ... PATH".
     fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
 }

@@ -10,9 +10,9 @@ use registry_client::media_type::MediaType;
 use std::collections::BTreeMap;
 
 /// The name of an image in a layout (image-spec annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The same for containerd, which takes `ref.name` for a tag alone.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The most that is read of a manifest or index, in bytes (distribution-spec: 4 MiB).
 const LIMIT: u64 = 4 << 20;
 

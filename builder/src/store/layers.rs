@@ -39,6 +39,8 @@ pub struct LayerBlob {
     pub size: u64,
     /// Tells the compression.
     pub media_type: MediaType,
+    /// Its level, when it was compressed here.
+    pub level: Option<u8>,
 }
 
 /// `meta.json`.

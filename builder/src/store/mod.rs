@@ -33,6 +33,7 @@
 mod blobs;
 mod document;
 mod error;
+mod hasher;
 mod images;
 mod layers;
 mod lock;
@@ -44,10 +45,10 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
-pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError};
-pub(crate) use error::At;
+pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError, FinishedBlob, UnhashedBlob};
 pub use error::StoreError;
-pub use images::{Image, Images};
+pub(crate) use hasher::Hasher;
+pub use images::{CONTAINERD_NAME, Image, Images, REF_NAME};
 pub use layers::{LayerBlob, LayerBuilder, LayerDir, LayerMeta, Layers};
 pub use lock::KeyLock;
 pub use logs::Logs;
@@ -56,6 +57,7 @@ pub use snapshots::{ActiveSnapshot, Snapshot, SnapshotId, SnapshotMeta, Snapshot
 
 use crate::rootfs::XattrFlavor;
 use document::Durability;
+use error::At;
 use rustix::fs::FlockOperation;
 use scratch::Scratch;
 use serde::{Deserialize, Serialize};

@@ -230,7 +230,8 @@ fn layers_are_unpacked_once() {
     assert_eq!(layers.list().unwrap(), [layer]);
 
     let blob = store.blobs().insert(b"compressed").unwrap();
-    let form = LayerBlob { digest: blob.digest, size: blob.size, media_type: MediaType::OciLayerGzip };
+    let form =
+        LayerBlob { digest: blob.digest, size: blob.size, media_type: MediaType::OciLayerGzip, level: None };
     layers.add_blob(diff_id, form.clone()).unwrap();
     layers.add_blob(diff_id, form.clone()).unwrap();
     assert_eq!(layers.blobs_of(diff_id), [form]);

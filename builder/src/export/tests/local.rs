@@ -1,0 +1,79 @@
+use super::*;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+fn write(path: std::path::PathBuf, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+/// A root file system of one of each.
+fn tree(at: &Path) {
+    std::fs::create_dir_all(at.join("etc/empty")).unwrap();
+    write(at.join("etc/passwd"), "root");
+    std::fs::hard_link(at.join("etc/passwd"), at.join("etc/passwd-")).unwrap();
+    symlink("/etc/passwd", at.join("link")).unwrap();
+    write(at.join("tool"), "#!/bin/sh\n");
+    std::fs::set_permissions(at.join("tool"), std::fs::Permissions::from_mode(0o4751)).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    std::os::unix::net::UnixListener::bind(at.join("socket")).unwrap();
+    std::fs::set_permissions(at.join("etc/empty"), std::fs::Permissions::from_mode(0o500)).unwrap();
+}
+
+#[test]
+fn files_are_written_as_the_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("a/b/to"));
+    std::fs::create_dir(&from).unwrap();
+    tree(&from);
+    let clamp = UNIX_EPOCH + Duration::from_secs(1000);
+    let stats = local_directory(&Root::open(&from).unwrap(), &to, Some(clamp)).unwrap();
+    assert_eq!((stats.files, stats.directories, stats.bytes), (5, 2, 14));
+    assert_eq!(stats.skipped, [Path::new("socket")]);
+    let stat = |name: &str| std::fs::symlink_metadata(to.join(name)).unwrap();
+    assert_eq!(stat("etc/passwd").ino(), stat("etc/passwd-").ino());
+    assert_eq!(std::fs::read_link(to.join("link")).unwrap(), Path::new("/etc/passwd"));
+    assert_eq!(stat("tool").mode() & 0o7777, 0o4751);
+    assert_eq!(stat("etc/empty").mode() & 0o7777, 0o500);
+    assert!(stat("pipe").mode() & libc::S_IFMT == libc::S_IFIFO);
+    for name in ["etc", "etc/empty", "etc/passwd", "link", "tool", "pipe"] {
+        assert_eq!(stat(name).mtime(), 1000, "{name}");
+        assert_eq!(stat(name).uid(), rustix::process::geteuid().as_raw(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_there_is_replaced_and_never_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to, outside) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("outside"));
+    for path in [&from, &to, &outside] {
+        std::fs::create_dir(path).unwrap();
+    }
+    tree(&from);
+    write(outside.join("passwd"), "untouched");
+    symlink(&outside, to.join("etc")).unwrap();
+    symlink(outside.join("passwd"), to.join("tool")).unwrap();
+    write(to.join("mine"), "kept");
+    let root = Root::open(&from).unwrap();
+    for _ in 0..2 {
+        local_directory(&root, &to, None).unwrap();
+        assert_eq!(std::fs::read(outside.join("passwd")).unwrap(), b"untouched");
+        assert_eq!(std::fs::read(to.join("etc/passwd")).unwrap(), b"root");
+        assert_eq!(std::fs::read(to.join("tool")).unwrap(), b"#!/bin/sh\n");
+        assert_eq!(std::fs::read(to.join("mine")).unwrap(), b"kept");
+        assert!(!to.join(".slipway-partial").exists());
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+
+    std::fs::remove_file(to.join("tool")).unwrap();
+    std::fs::create_dir(to.join("tool")).unwrap();
+    write(to.join("tool/precious"), "kept");
+    let error = local_directory(&root, &to, None).unwrap_err();
+    assert!(matches!(&error, ExportError::File { path, .. } if *path == to.join("tool")), "{error}");
+    assert!(to.join("tool/precious").exists());
+}
