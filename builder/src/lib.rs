@@ -14,6 +14,7 @@ pub mod image;
 pub mod import;
 pub mod layer;
 pub mod progress;
+pub mod pull;
 pub mod registry;
 pub mod request;
 pub mod rootfs;

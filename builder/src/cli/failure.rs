@@ -3,8 +3,11 @@
 use super::environment::EnvironmentError;
 use super::spec::SpecError;
 use super::style::Style;
+use super::verbs::run::RunError;
+use crate::bases::BaseError;
 use crate::image::ImageError;
 use crate::store::StoreError;
+use crate::userns::UsernsError;
 use registry_client::client::RequestError;
 use registry_client::credentials::CredentialsError;
 use registry_client::reference::ReferenceError;
@@ -123,6 +126,21 @@ pub enum Failure {
     /// Files and helpers with credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// An image that is fetched.
+    #[error(transparent)]
+    Base(Box<BaseError>),
+    /// A program cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// `run` has not come to the program.
+    #[error(transparent)]
+    BeforeProgram(Box<Failure>),
+    /// A user namespace is needed, and cannot be had.
+    #[error(transparent)]
+    UserNamespace(#[from] UsernsError),
+    /// A user namespace that gives no rights.
+    #[error("a user namespace was entered, and this process may still not mount")]
+    Powerless,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -134,11 +152,29 @@ pub enum Failure {
     NotThere(String),
 }
 
+impl From<BaseError> for Failure {
+    fn from(error: BaseError) -> Self {
+        Self::Base(Box::new(error))
+    }
+}
+
 impl Failure {
+    /// The failure as one of `run`, whose status must not be taken for that of the program.
+    #[must_use]
+    pub fn before_program(self) -> Self {
+        match self {
+            Self::Usage(_) | Self::Run(_) => self,
+            other => Self::BeforeProgram(Box::new(other)),
+        }
+    }
+
     /// The exit status.
     pub fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::Run(error) => error.status(),
+            // As docker run has it: no program is likely to end with it.
+            Self::BeforeProgram(_) => 125,
             _ => 1,
         }
     }

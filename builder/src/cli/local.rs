@@ -1,10 +1,12 @@
 //! The store as the verbs see it: opened where the environment says, images found by what people write.
 
+use super::Around;
 use super::failure::Failure;
 use crate::environment::Environment;
 use crate::image::{self, StoredImage};
 use crate::rootfs::XattrFlavor;
 use crate::store::Store;
+use crate::userns::{self, Privilege};
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
 use registry_client::platform::Platform;
@@ -16,9 +18,23 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When it cannot be used.
 pub fn open(environment: &Environment) -> Result<Store, Failure> {
-    let root = rustix::process::geteuid().is_root();
-    let flavor = if root { XattrFlavor::Trusted } else { XattrFlavor::User };
-    Ok(Store::open(&environment.store_root, flavor)?)
+    Ok(Store::open(&environment.store_root, XattrFlavor::of_this_process())?)
+}
+
+/// Returns when this process may mount. Otherwise the program starts again in a user namespace, and this returns only
+/// why it cannot.
+///
+/// # Errors
+/// When there is no user namespace to be had.
+pub fn need_mounts(around: &Around<'_>) -> Result<(), Failure> {
+    if Privilege::detect() != Privilege::Unprivileged {
+        return Ok(());
+    }
+    match around.entered {
+        // It was entered already: starting again would go on for ever.
+        Some(_) => Err(Failure::Powerless),
+        None => Err(userns::reexec().into()),
+    }
 }
 
 /// An image that was asked for.
@@ -28,6 +44,16 @@ pub struct Found {
     pub name: Option<String>,
     /// Its manifest or index.
     pub descriptor: Descriptor,
+}
+
+/// The canonical reference that a name means, with the tag that it leaves out.
+///
+/// # Errors
+/// [`Failure::Reference`].
+pub fn canonical(name: &str) -> Result<Reference, Failure> {
+    let reference: Reference =
+        name.parse().map_err(|source| Failure::Reference { given: name.to_owned(), source })?;
+    Ok(reference.with_default_tag())
 }
 
 /// Finds an image by what people write: a name (`debian`, which is `docker.io/library/debian:latest`), a name with a

@@ -17,6 +17,8 @@ pub mod verb;
 pub mod verbs;
 
 use crate::cancel;
+use crate::environment::Environment;
+use crate::userns::{self, Entered};
 use failure::Failure;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -26,9 +28,12 @@ use verb::{Command, Stop};
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    // Who the user is, before a user namespace makes everybody root.
+    let uid = rustix::process::geteuid().as_raw();
+    // Before anything else: a process with threads cannot enter.
+    let entered = userns::enter_if_asked(std::env::var_os(userns::MARKER).as_deref());
     let words: Vec<_> = std::env::args_os().collect();
     let (canceller, cancellation) = cancel::channel();
-    let uid = rustix::process::geteuid().as_raw();
     let environment = environment::resolve(&|name| std::env::var_os(name), uid, cancellation);
     let plain = environment.as_ref().map_or(true, |environment| environment.no_color);
     let style = Style::new(!plain && io::stderr().is_terminal());
@@ -38,37 +43,53 @@ pub fn main() -> ExitCode {
             Err(error) => error.into(),
         },
         Err(Stop::Usage(error)) => error.into(),
-        Ok(command) => match environment
-            .map_err(Failure::from)
-            .and_then(|environment| run(command, environment, canceller))
-        {
-            Ok(code) => return code,
-            Err(failure) => failure,
-        },
+        Ok(command) => {
+            let done = entered.map_err(Failure::from).and_then(|entered| {
+                let around = Around { environment: &environment?, style, entered };
+                run(command, &around, canceller)
+            });
+            match done {
+                Ok(code) => return code,
+                Err(failure) => failure,
+            }
+        }
     };
     failure.show(style, &mut io::stderr());
     ExitCode::from(failure.status())
 }
 
-fn run(
-    command: Command,
-    environment: crate::environment::Environment,
-    canceller: cancel::Canceller,
-) -> Result<ExitCode, Failure> {
-    use verbs::{history, images, inspect, login, logout, rmi, tag, version};
-    let store = || local::open(&environment);
+/// What every verb may need.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// The surroundings.
+    pub environment: &'a Environment,
+    /// How messages look.
+    pub style: Style,
+    /// The user namespace this process has entered, after it was started again for that.
+    pub entered: Option<Entered>,
+}
+
+fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
+    let environment = around.environment;
+    use verbs::{history, images, inspect, login, logout, pull, rmi, tag, version};
+    let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
     let out = &mut io::stdout();
     let now = SystemTime::now();
     match command {
-        Command::Build(args) => return build::run(*args, &environment, canceller),
+        Command::Build(args) => return build::run(*args, around, canceller),
+        Command::Run(args) => {
+            let variable = |name: &str| std::env::var_os(name);
+            return verbs::run::run(&args, around, &variable).map_err(Failure::before_program);
+        }
         Command::Images(args) => images::run(&args, &store()?, out, now)?,
         Command::Inspect(args) => inspect::run(&args, &store()?, out)?,
         Command::History(args) => history::run(&args, &store()?, out, now)?,
         Command::Tag(args) => tag::run(&args, &store()?)?,
         Command::Rmi(args) => rmi::run(&args, &store()?, out)?,
-        Command::Login(args) => login::run(args, &environment, out)?,
-        Command::Logout(args) => logout::run(&args, &environment, out)?,
+        Command::Login(args) => login::run(args, environment, out)?,
+        Command::Logout(args) => logout::run(&args, environment, out)?,
+        Command::Pull(args) => pull::run(args, environment, around.style, out)?,
         Command::Version(args) => version::run(&args, out)?,
         _ => return Err(Failure::NotThere("this verb".to_owned())),
     }

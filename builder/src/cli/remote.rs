@@ -1,9 +1,24 @@
 //! Registries as the verbs see them.
 
-use super::failure::UsageError;
+use super::display::{self, Display};
+use super::failure::{Failure, UsageError};
+use super::local::{self, Found};
+use super::style::Style;
+use crate::bases::{Bases, Owners, Resolved, Source};
+use crate::environment::Environment;
+use crate::graph::{BaseKey, BaseName, ResolvedBase};
+use crate::progress::{Event, Progress, StepId};
+use crate::registry;
+use crate::store::Store;
+use crate::userns::{Mapping, Privilege};
+use registry_client::descriptor::Descriptor;
+use registry_client::platform::Platform;
 use registry_client::reference::{DEFAULT_REGISTRY, Reference};
 use std::future::Future;
-use std::io;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// The registry that is meant by what people write after `login`: a host with or without a port, or its URL.
 ///
@@ -20,6 +35,87 @@ pub fn registry_name(text: &str) -> Result<String, UsageError> {
         Ok(reference) if reference.registry() == host => Ok(host.to_owned()),
         _ => Err(UsageError::Registry(text.to_owned())),
     }
+}
+
+/// An image whose files are all there.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its manifest.
+    pub descriptor: Descriptor,
+    /// The directories of its layers, base first.
+    pub layers: Vec<PathBuf>,
+}
+
+/// Unpacks what is missing of an image: of `found` in the store, or of the one that `name` means in its registry. Shows
+/// what is going on.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn fetch(
+    store: &Store,
+    environment: &Environment,
+    found: Option<&Found>,
+    name: Option<&str>,
+    style: Style,
+) -> Result<Fetched, Failure> {
+    let shown = name.map_or_else(|| "image".to_owned(), local::familiar);
+    let mode = display::mode(None, false, environment, io::stderr().is_terminal())?;
+    shown_as(Display::new(mode, style), &format!("fetching {shown}"), async |progress, step| {
+        let client = registry::client(environment);
+        let owners = match Mapping::detect() {
+            Mapping::Single if Privilege::detect() != Privilege::Root => Owners::Flattened,
+            _ => Owners::Kept,
+        };
+        let bases = Arc::new(Bases::new(store.clone(), client, progress.clone(), owners));
+        let image = match (found, name) {
+            // Without a name its layers are in the store, which is an OCI layout, or nowhere.
+            (Some(found), None) => of_store(store, &found.descriptor)?,
+            (_, Some(name)) => {
+                let name = BaseName::Reference(name.to_owned());
+                bases.resolve(&BaseKey { name, platform: Platform::host() }, false).await?
+            }
+            (None, None) => return Err(Failure::NoImage(shown.clone())),
+        };
+        bases.learn_of(&image);
+        let layers = bases.unpack(&image.base.config.rootfs.diff_ids, step).await?;
+        Ok(Fetched { descriptor: image.descriptor, layers })
+    })
+}
+
+/// What the store knows of an image, with the store itself as the place its layers are had from.
+fn of_store(store: &Store, descriptor: &Descriptor) -> Result<Resolved, Failure> {
+    let image = local::read(store, descriptor)?;
+    Ok(Resolved {
+        base: ResolvedBase { digest: image.manifest.digest, config: image.config },
+        manifest: store.images().manifest(&image.manifest.digest)?,
+        descriptor: image.manifest,
+        source: Source::Layout(store.root().to_owned()),
+    })
+}
+
+/// Runs one piece of work on the network, displayed as a step called `name`.
+///
+/// # Errors
+/// What `work` says; when there is no runtime to be had.
+pub fn shown_as<T>(
+    display: Display,
+    name: &str,
+    work: impl AsyncFnOnce(&Progress, StepId) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let progress = display.sink().map_or_else(Progress::none, Progress::new);
+    let step = StepId(0);
+    progress.send(Event::Announced { step, name: name.to_owned() });
+    progress.send(Event::Started { step });
+    let started = Instant::now();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work(&progress, step));
+    let elapsed = started.elapsed();
+    progress.send(match &result {
+        Ok(_) => Event::Finished { step, elapsed },
+        Err(error) => Event::Failed { step, elapsed, error: error.to_string() },
+    });
+    display.close();
+    result
 }
 
 /// Runs a conversation with a registry to its end. One thread does: most of it is waiting.

@@ -1,67 +1,36 @@
 //! The full log of a build: every event at once, in the order it came, and log lines byte for byte.
 
 use super::{Event, Sink, StepId, Stream};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// How many logs of earlier builds are left beside a new one.
-const KEPT: usize = 100;
-
 /// Writes to a file.
+#[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     start: Instant,
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
     file: File,
     steps: Vec<StepId>,
 }
 
 impl LogFile {
-    /// Makes `directory/name.log`, readable by its owner alone: what a program prints may be secret. The oldest logs of
-    /// the directory, by name, are removed when there are many.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn create(directory: &Path, name: &str) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        remove_oldest(directory)?;
-        let path = directory.join(name).with_extension("log");
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let state = Mutex::new(State { file, steps: Vec::new() });
-        Ok(Self { path, start: Instant::now(), state })
+    /// Writes to `file`, which is at `path`.
+    pub fn new(path: PathBuf, file: File) -> Self {
+        Self { path, start: Instant::now(), state: Mutex::new(State { file, steps: Vec::new() }) }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-fn remove_oldest(directory: &Path) -> io::Result<()> {
-    let mut logs = Vec::new();
-    for entry in directory.read_dir()? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            logs.push(path);
-        }
-    }
-    let Some(many) = (logs.len() + 1).checked_sub(KEPT) else { return Ok(()) };
-    logs.sort_unstable();
-    for log in logs.into_iter().take(many) {
-        match std::fs::remove_file(log) {
-            // Another build was quicker.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
-        }
-    }
-    Ok(())
 }
 
 impl Sink for LogFile {
@@ -120,42 +89,26 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use std::time::Duration;
 
     #[test]
     fn everything_is_written() {
         let directory = tempfile::tempdir().unwrap();
-        let log = LogFile::create(&directory.path().join("logs"), "2024").unwrap();
+        let path = directory.path().join("build.log");
+        let log = LogFile::new(path.clone(), File::create(&path).unwrap());
         let step = StepId(3);
         log.event(Event::Announced { step, name: "RUN a\nb".to_owned() });
         log.event(Event::Log { step, stream: Stream::Stderr, line: b"\x1b[1m\xff".to_vec() });
         log.event(Event::Transfer { step, item: "x".to_owned(), current: 1, total: Some(2) });
+        log.event(Event::Transfer { step, item: "x".to_owned(), current: 2, total: Some(2) });
+        log.event(Event::Warning { text: "careful".to_owned() });
         log.event(Event::Finished { step, elapsed: Duration::from_millis(1500) });
         let written = std::fs::read(log.path()).unwrap();
-        let lines: Vec<_> = written
-            .split(|byte| *byte == b'\n')
-            .map(|line| line.splitn(2, |byte| *byte == b' ').nth(1).unwrap_or_default())
-            .collect();
-        assert_eq!(lines, [&b"#1 RUN a\\nb"[..], b"#1 ! \x1b[1m\xff", b"#1 DONE 1.500s", b""]);
-        let mode = std::fs::metadata(log.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn old_logs_go() {
-        let directory = tempfile::tempdir().unwrap();
-        for number in 0..KEPT + 5 {
-            File::create(directory.path().join(format!("{number:04}.log"))).unwrap();
-        }
-        File::create(directory.path().join("0000.txt")).unwrap();
-        LogFile::create(directory.path(), "9999").unwrap();
-        let mut names: Vec<_> =
-            directory.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names.len(), KEPT + 1);
-        assert_eq!(names[0], "0000.txt");
-        assert_eq!(names[1], "0006.log");
-        assert_eq!(names[KEPT], "9999.log");
+        let without_time = |line| <[u8]>::splitn(line, 2, |byte| *byte == b' ').nth(1).unwrap_or_default();
+        let lines: Vec<_> = written.split(|byte| *byte == b'\n').map(without_time).collect();
+        assert_eq!(
+            lines,
+            [&b"#1 RUN a\\nb"[..], b"#1 ! \x1b[1m\xff", b"#1 x 2 bytes", b"careful", b"#1 DONE 1.500s", b""]
+        );
     }
 }

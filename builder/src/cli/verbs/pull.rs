@@ -1,6 +1,15 @@
 //! `pull`: an image from its registry into the store.
 
+use crate::bases::{Bases, Owners};
+use crate::cli::display::{self, Display};
+use crate::cli::failure::Failure;
+use crate::cli::style::Style;
+use crate::cli::{local, remote};
+use crate::environment::Environment;
+use crate::pull::pull;
+use crate::registry;
 use registry_client::platform::Platform;
+use std::io::{self, IsTerminal, Write};
 
 /// Flags of `build pull`.
 #[derive(clap::Args, Debug)]
@@ -16,4 +25,27 @@ pub struct Args {
     /// Show nothing but the image's name at the end
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Pulls.
+///
+/// # Errors
+/// When the registry or the store fails, or what was given is no reference.
+pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
+    let reference = local::canonical(&args.reference)?;
+    let store = local::open(environment)?;
+    let platform = args.platform.unwrap_or_else(Platform::host);
+    let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
+    let name = format!("pulling {}", reference.familiar());
+    let image = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
+        let client = registry::client(environment);
+        // Nothing is unpacked, so nobody becomes the owner of anything.
+        let bases = Bases::new(store.clone(), client.clone(), progress.clone(), Owners::Kept);
+        Ok(pull(&store, &client, &bases, &reference, &platform, progress, step).await?)
+    })?;
+    if !args.quiet {
+        writeln!(out, "Digest: {}", image.descriptor.digest)?;
+    }
+    writeln!(out, "{reference}")?;
+    Ok(())
 }

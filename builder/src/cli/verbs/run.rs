@@ -1,9 +1,30 @@
 //! `run`: tries an image: one program in the foreground, on a file system that is thrown away.
 
-use crate::cli::build::args::Network;
+mod command;
+mod console;
+pub mod volume;
+
+use crate::cli::Around;
+use crate::cli::build::args::Network as Flag;
+use crate::cli::environment::Lookup;
+use crate::cli::failure::Failure;
 use crate::cli::spec::flag;
+use crate::cli::style::Style;
+use crate::cli::{local, remote};
+use crate::environment::Environment;
+use crate::image::{ImageLayer, StoredImage};
+use crate::rootfs::overlay::overlay_view;
+use crate::rootfs::user::{UserError, resolve_user};
+use crate::sandbox::net::resolv_conf;
+use crate::sandbox::{
+    BindSource, DEFAULT_SHM_SIZE, Mount, MountKind, Network, RootFs, Sandbox, SandboxError, Security, Stdio,
+};
+use crate::store::Store;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
+use volume::{Volume, volume};
 
 /// Flags of `build run`.
 #[derive(clap::Args, Debug)]
@@ -39,7 +60,7 @@ pub struct Args {
 
     /// Network of the program
     #[arg(long, value_name = "MODE", value_enum, default_value = "default")]
-    pub network: Network,
+    pub network: Flag,
 
     /// Let the program write to no file of the image
     #[arg(long)]
@@ -51,79 +72,154 @@ pub struct Args {
     pub words: Vec<OsString>,
 }
 
-/// `-v`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
-    /// On this machine.
-    pub source: PathBuf,
-    /// In the container; absolute.
-    pub target: PathBuf,
-    /// `:ro`.
-    pub read_only: bool,
+/// Why a program cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Neither the image nor the command line names a program.
+    #[error("the image has neither ENTRYPOINT nor CMD: write what to run behind its name")]
+    NoProgram,
+    /// `-t` with an input that nobody types.
+    #[error("-i -t needs a terminal on standard input; write -i alone for a pipe")]
+    NoTerminal,
+    /// The source of `-v` is not there.
+    #[error("-v: cannot use {}", path.display())]
+    Volume {
+        /// The source.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The image's file system cannot be put together.
+    #[error("cannot mount the image's file system")]
+    Mount(#[source] io::Error),
+    /// The user is not known in the image.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
 }
 
-/// Why a `-v` is refused.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum VolumeError {
-    /// No `source:target`.
-    #[error("write PATH:PATH or PATH:PATH:ro")]
-    Shape,
-    /// An option other than `ro` and `rw`.
-    #[error("the option {0:?} is not supported; ro and rw are")]
-    Option(String),
-    /// A target that is not absolute.
-    #[error("{0:?} is no absolute path of the container")]
-    Relative(String),
-    /// A name where a path belongs.
-    #[error("{0:?} would be a named volume, and there are none; for a directory write ./{0}")]
-    Named(String),
-}
-
-fn volume(value: &str) -> Result<Volume, VolumeError> {
-    let mut parts = value.split(':');
-    let (Some(source), Some(target), option, None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(VolumeError::Shape);
-    };
-    let read_only = match option {
-        None | Some("rw") => false,
-        Some("ro") => true,
-        Some(other) => return Err(VolumeError::Option(other.to_owned())),
-    };
-    if source.is_empty() || target.is_empty() {
-        return Err(VolumeError::Shape);
-    }
-    if !target.starts_with('/') {
-        return Err(VolumeError::Relative(target.to_owned()));
-    }
-    if !source.contains('/') && !matches!(source, "." | "..") {
-        return Err(VolumeError::Named(source.to_owned()));
-    }
-    Ok(Volume { source: source.into(), target: target.into(), read_only })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn volumes() {
-        let volume_of = |source: &str, target: &str, read_only| {
-            Ok(Volume { source: source.into(), target: target.into(), read_only })
+impl RunError {
+    /// The exit status, as `docker run` has it: 127 and 126 when the program is not there or not executable, else 125,
+    /// which no failing of the program itself is mistaken for.
+    pub fn status(&self) -> u8 {
+        let code = match self {
+            Self::Sandbox(error) => error.exit_code(),
+            _ => None,
         };
-        for (text, want) in [
-            ("/a:/b", volume_of("/a", "/b", false)),
-            ("./a:/b:rw", volume_of("./a", "/b", false)),
-            (".:/b:ro", volume_of(".", "/b", true)),
-            ("/a", Err(VolumeError::Shape)),
-            (":/b", Err(VolumeError::Shape)),
-            ("/a:", Err(VolumeError::Shape)),
-            ("/a:/b:ro:z", Err(VolumeError::Shape)),
-            ("/a:/b:z", Err(VolumeError::Option("z".to_owned()))),
-            ("/a:b", Err(VolumeError::Relative("b".to_owned()))),
-            ("data:/b", Err(VolumeError::Named("data".to_owned()))),
-        ] {
-            assert_eq!(volume(text), want, "{text}");
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(125)
+    }
+}
+
+/// Runs the program; the exit status is its own.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<ExitCode, Failure> {
+    // Before standard input is read or anything is fetched: the program starts anew.
+    local::need_mounts(around)?;
+    let (environment, style) = (around.environment, around.style);
+    if args.interactive && args.tty && !io::stdin().is_terminal() {
+        return Err(RunError::NoTerminal.into());
+    }
+    let store = local::open(environment)?;
+    let name = args.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    let (image, lowers) = files(&name, &store, environment, style)?;
+    let config = &image.config.config;
+    let program = command::arguments(args, config);
+    if program.is_empty() {
+        return Err(RunError::NoProgram.into());
+    }
+    let user = {
+        let root = overlay_view(&lowers).map_err(RunError::Mount)?;
+        let user = args.user.as_deref().unwrap_or(&config.user);
+        resolve_user(&root, if user.is_empty() { "0" } else { user }).map_err(RunError::User)?
+    };
+    let scratch = store.scratch_dir()?;
+    let rootfs = if args.read_only {
+        RootFs::ReadOnly { lowers }
+    } else {
+        let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+        for directory in [&upper, &work] {
+            std::fs::create_dir(directory).map_err(RunError::Mount)?;
+        }
+        RootFs::Writable { lowers, upper, work }
+    };
+    let network = match args.network {
+        Flag::None => Network::None,
+        Flag::Default | Flag::Host => Network::Host,
+    };
+    let hostname = image.id().hex().chars().take(12).collect::<String>();
+    let sandbox = Sandbox {
+        rootfs,
+        scratch,
+        args: program,
+        env: command::environment(args, config, &user.home, &hostname, variable),
+        cwd: command::directory(args, config),
+        user,
+        hostname,
+        network,
+        mounts: args.volume.iter().map(mount).collect::<Result<_, _>>()?,
+        extra_hosts: Vec::new(),
+        resolv_conf: resolv_conf(network).map_err(RunError::Mount)?,
+        rlimits: Vec::new(),
+        shm_size: DEFAULT_SHM_SIZE,
+        security: Security::Sandboxed,
+        stdio: if args.tty {
+            Stdio::Terminal(console::window_size())
+        } else {
+            Stdio::Inherit { stdin: args.interactive }
+        },
+    };
+    let mut child = sandbox.spawn().map_err(RunError::Sandbox)?;
+    let status = console::attend(&mut child, args.interactive).map_err(RunError::Sandbox)?;
+    if status.out_of_memory {
+        let note = style.diagnostic("note: a program was killed for want of memory\n");
+        // There is nobody left to tell that standard error is closed.
+        let _ = io::stderr().write_all(note.as_bytes());
+    }
+    // A status is one byte; the kernel has cut it already.
+    Ok(ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX)))
+}
+
+/// The image and the directories of its layers, the top one first. What is missing is fetched.
+fn files(
+    name: &str,
+    store: &Store,
+    environment: &Environment,
+    style: Style,
+) -> Result<(StoredImage, Vec<PathBuf>), Failure> {
+    let found = match local::find(store, name) {
+        Err(Failure::NoImage(_)) => None,
+        other => Some(other?),
+    };
+    if let Some(found) = &found {
+        let image = local::read(store, &found.descriptor)?;
+        let directory = |layer: &ImageLayer| Some(store.layers().get(layer.diff_id)?.path);
+        if let Some(lowers) = image.layers.iter().rev().map(directory).collect() {
+            return Ok((image, lowers));
         }
     }
+    let canonical = match &found {
+        Some(found) => found.name.clone(),
+        None => Some(local::canonical(name)?.to_string()),
+    };
+    let fetched = remote::fetch(store, environment, found.as_ref(), canonical.as_deref(), style)?;
+    let image = local::read(store, &fetched.descriptor)?;
+    Ok((image, fetched.layers.into_iter().rev().collect()))
+}
+
+fn mount(volume: &Volume) -> Result<Mount, RunError> {
+    // Said here, the message names the flag; in the sandbox it would name a step of mounting.
+    let source = std::fs::canonicalize(&volume.source)
+        .map_err(|source| RunError::Volume { path: volume.source.clone(), source })?;
+    Ok(Mount {
+        target: volume.target.clone(),
+        kind: MountKind::Bind {
+            source: BindSource::Path(source),
+            read_only: volume.read_only,
+            recursive: true,
+        },
+    })
 }
