@@ -4,6 +4,7 @@ pub mod source;
 
 mod image;
 mod manifest;
+mod stream;
 mod upload;
 
 pub use image::{BlobPush, ImagePush, OnStep, PushStep};

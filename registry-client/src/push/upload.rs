@@ -4,8 +4,7 @@ use super::{PushError, source::BlobSource};
 use crate::{
     client::{Client, Progress, asked},
     descriptor::Descriptor,
-    digest::{Digest, Digester},
-    media_type::MediaType,
+    digest::Digest,
     reference::Reference,
     transport::{Body, Call, Lane, Registry, Scope, Scopes, Target, error::RequestError, retry::Backoff},
 };
@@ -14,11 +13,7 @@ use reqwest::{
     Method, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, time::Duration};
 use url::Url;
 
 /// How long an upload session that is given up may take to be ended.
@@ -38,12 +33,12 @@ pub enum BlobOutcome {
 /// Where a blob is uploaded to: a URL the registry gave, which says all there is to say.
 #[derive(Clone, Debug)]
 pub struct UploadSession {
-    location: Url,
+    pub(super) location: Url,
 }
 
 impl UploadSession {
     /// The URL of the closing PUT: the registry's, whatever its query says, and the digest.
-    fn closing(&self, digest: &Digest) -> Url {
+    pub(super) fn closing(&self, digest: &Digest) -> Url {
         let mut url = self.location.clone();
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         url
@@ -169,79 +164,7 @@ impl Client {
         Ok(BlobOutcome::Uploaded)
     }
 
-    /// Sends a blob whose digest is not known yet; tells it afterwards.
-    ///
-    /// # Errors
-    /// As [`Self::push_blob`].
-    pub async fn push_stream(
-        &self,
-        reference: &Reference,
-        media_type: MediaType,
-        source: &BlobSource,
-        progress: Option<Progress>,
-    ) -> Result<Descriptor, PushError> {
-        let registry = self.registry(reference);
-        let mut backoff = Backoff::new(&self.options().retry);
-        loop {
-            let session = self.begin(&registry, reference, "").await?;
-            match self.stream_into(&registry, reference, &session, source, progress.clone()).await {
-                Ok((digest, size)) => return Ok(Descriptor::new(media_type, digest, size)),
-                Err(error) => {
-                    self.cancel(&registry, reference, session).await;
-                    backoff.pause(again_if_lost(error)).await?;
-                }
-            }
-        }
-    }
-
-    async fn stream_into(
-        &self,
-        registry: &Registry,
-        reference: &Reference,
-        session: &UploadSession,
-        source: &BlobSource,
-        progress: Option<Progress>,
-    ) -> Result<(Digest, u64), RequestError> {
-        let result: Arc<Mutex<Option<(Digest, u64)>>> = Arc::default();
-        let tap = {
-            let result = result.clone();
-            move || {
-                let (result, progress) = (result.clone(), progress.clone());
-                let mut digester = Digester::new();
-                move |chunk: Option<&Bytes>| {
-                    match chunk {
-                        Some(chunk) => {
-                            digester.update(chunk);
-                            if let Some(progress) = &progress {
-                                progress(digester.bytes());
-                            }
-                        }
-                        None => {
-                            let whole = (digester.clone().finish(), digester.bytes());
-                            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
-                        }
-                    }
-                    Ok(())
-                }
-            }
-        };
-        let action = "push a blob".to_owned();
-        let body = Body::Source { source: source.tapped(tap), length: None };
-        let patch = send_call(Method::PATCH, reference, session.location.clone(), body, action.clone());
-        let location = self.transport.attempt(registry, &patch).await?.location()?;
-        let whole = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((digest, size)) = whole else {
-            let why = "the registry was content before it had all bytes".to_owned();
-            return Err(RequestError::Protocol { asked: asked(reference, action), why });
-        };
-        let url = UploadSession { location }.closing(&digest);
-        let mut put = send_call(Method::PUT, reference, url, Body::Empty, action);
-        put.lane = Lane::Request;
-        self.transport.attempt(registry, &put).await?;
-        Ok((digest, size))
-    }
-
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         registry: &Registry,
         reference: &Reference,
@@ -254,7 +177,7 @@ impl Client {
 
     /// Ends an upload session that is of no use any more; the registry would end it some day itself, so failures do
     /// not matter.
-    async fn cancel(&self, registry: &Registry, reference: &Reference, session: UploadSession) {
+    pub(super) async fn cancel(&self, registry: &Registry, reference: &Reference, session: UploadSession) {
         let mut call =
             send_call(Method::DELETE, reference, session.location, Body::Empty, "end an upload".to_owned());
         call.lane = Lane::Request;
@@ -306,7 +229,7 @@ impl Upload<'_> {
 }
 
 /// An upload session that the registry lost (a restart, another replica) is begun again like one that was cut.
-fn again_if_lost(error: RequestError) -> RequestError {
+pub(super) fn again_if_lost(error: RequestError) -> RequestError {
     use oci_distribution::errors::OciErrorCode::BlobUploadUnknown;
     match error {
         RequestError::NotFound { asked, errors } if errors.has(BlobUploadUnknown) => {
@@ -362,7 +285,7 @@ fn begin_call(reference: &Reference, query: &str, scopes: Scopes, action: String
     }
 }
 
-fn send_call(method: Method, reference: &Reference, url: Url, body: Body, action: String) -> Call {
+pub(super) fn send_call(method: Method, reference: &Reference, url: Url, body: Body, action: String) -> Call {
     let mut headers = HeaderMap::new();
     if matches!(body, Body::Source { .. }) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -1,0 +1,92 @@
+//! One blob whose digest nobody knows before its last byte: sent by PATCH, named by the PUT that closes the session.
+
+use super::{
+    PushError,
+    source::BlobSource,
+    upload::{UploadSession, again_if_lost, send_call},
+};
+use crate::{
+    client::{Client, Progress, asked},
+    descriptor::Descriptor,
+    digest::{Digest, Digester},
+    media_type::MediaType,
+    reference::Reference,
+    transport::{Body, Lane, Registry, error::RequestError, retry::Backoff},
+};
+use bytes::Bytes;
+use reqwest::Method;
+use std::sync::{Arc, Mutex, PoisonError};
+
+impl Client {
+    /// Sends a blob whose digest is not known yet; tells it afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::push_blob`].
+    pub async fn push_stream(
+        &self,
+        reference: &Reference,
+        media_type: MediaType,
+        source: &BlobSource,
+        progress: Option<Progress>,
+    ) -> Result<Descriptor, PushError> {
+        let registry = self.registry(reference);
+        let mut backoff = Backoff::new(&self.options().retry);
+        loop {
+            let session = self.begin(&registry, reference, "").await?;
+            match self.stream_into(&registry, reference, &session, source, progress.clone()).await {
+                Ok((digest, size)) => return Ok(Descriptor::new(media_type, digest, size)),
+                Err(error) => {
+                    self.cancel(&registry, reference, session).await;
+                    backoff.pause(again_if_lost(error)).await?;
+                }
+            }
+        }
+    }
+
+    async fn stream_into(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        session: &UploadSession,
+        source: &BlobSource,
+        progress: Option<Progress>,
+    ) -> Result<(Digest, u64), RequestError> {
+        let result: Arc<Mutex<Option<(Digest, u64)>>> = Arc::default();
+        let tap = {
+            let result = result.clone();
+            move || {
+                let (result, progress) = (result.clone(), progress.clone());
+                let mut digester = Digester::new();
+                move |chunk: Option<&Bytes>| {
+                    match chunk {
+                        Some(chunk) => {
+                            digester.update(chunk);
+                            if let Some(progress) = &progress {
+                                progress(digester.bytes());
+                            }
+                        }
+                        None => {
+                            let whole = (digester.clone().finish(), digester.bytes());
+                            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+                        }
+                    }
+                    Ok(())
+                }
+            }
+        };
+        let action = "push a blob".to_owned();
+        let body = Body::Source { source: source.tapped(tap), length: None };
+        let patch = send_call(Method::PATCH, reference, session.location.clone(), body, action.clone());
+        let location = self.transport.attempt(registry, &patch).await?.location()?;
+        let whole = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((digest, size)) = whole else {
+            let why = "the registry was content before it had all bytes".to_owned();
+            return Err(RequestError::Protocol { asked: asked(reference, action), why });
+        };
+        let url = UploadSession { location }.closing(&digest);
+        let mut put = send_call(Method::PUT, reference, url, Body::Empty, action);
+        put.lane = Lane::Request;
+        self.transport.attempt(registry, &put).await?;
+        Ok((digest, size))
+    }
+}

@@ -1,0 +1,243 @@
+//! Challenges, tokens and passwords.
+
+use super::*;
+use crate::{
+    auth::Credentials,
+    credentials::Store,
+    push::{BlobSource, Mount, PushBlobOptions, PushError},
+    reference::Reference,
+    testing::{
+        FakeRegistry, Oddities, Reply, Server, TokenServer, client, client_with, options, tokens::TokenRules,
+    },
+    transport::{Origin, Scopes, Transport, error::Asked, token},
+};
+use futures_util::future::join_all;
+
+/// A registry with `a:v1` behind a token server.
+async fn guarded(rules: TokenRules) -> (FakeRegistry, TokenServer, Reference) {
+    let tokens = TokenServer::start(rules).await;
+    let registry = FakeRegistry::start(Oddities {
+        bearer: Some((tokens.challenge("{scope}"), tokens.tokens.clone())),
+        ..Oddities::default()
+    })
+    .await;
+    registry.put_manifest("a", "v1", OCI, &manifest());
+    let reference = registry.reference("a:v1");
+    (registry, tokens, reference)
+}
+
+fn store(registry: &FakeRegistry, credentials: Credentials) -> Store {
+    Store::of(&registry.server.address, credentials)
+}
+
+#[tokio::test]
+async fn anonymous_token_is_fetched_once() {
+    let (registry, tokens, reference) = guarded(TokenRules::default()).await;
+    let client = client();
+    for _ in 0..3 {
+        client.manifest(&reference).await.unwrap();
+    }
+    let asked = tokens.server.take_log();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].query("scope"), ["repository:a:pull"]);
+    assert_eq!(asked[0].header("authorization"), None);
+    assert_eq!(registry.server.take_log().len(), 4, "one challenge, then straight");
+}
+
+#[tokio::test]
+async fn many_requests_at_once_fetch_one_token() {
+    let (registry, tokens, reference) = guarded(TokenRules::default()).await;
+    let client = client();
+    join_all((0..12).map(|_| client.manifest(&reference))).await.into_iter().for_each(|result| {
+        result.unwrap();
+    });
+    assert_eq!(tokens.server.take_log().len(), 1);
+    // They are renewed once, too.
+    tokens.tokens.lock().unwrap().revoke_all();
+    registry.server.take_log();
+    join_all((0..12).map(|_| client.manifest(&reference))).await.into_iter().for_each(|result| {
+        result.unwrap();
+    });
+    assert_eq!(tokens.server.take_log().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_for_pushing_serves_pulling() {
+    let (_registry, tokens, reference) = guarded(TokenRules::default()).await;
+    let client = client();
+    client.push_manifest(&reference, &OCI.into(), Bytes::from_static(b"{}")).await.unwrap();
+    client.resolve(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_log().len(), 1);
+}
+
+#[tokio::test]
+async fn a_password_gets_a_token() {
+    let rules = TokenRules { password: Some(("me", "päss:word")), ..TokenRules::default() };
+    let (registry, tokens, reference) = guarded(rules).await;
+    client_with(store(&registry, Credentials::password("me", "päss:word")))
+        .manifest(&reference)
+        .await
+        .unwrap();
+    assert_eq!(tokens.server.take_log()[0].query("account"), ["me"]);
+
+    let wrong = client_with(store(&registry, Credentials::password("me", "wrong")));
+    let error = request_error(wrong.manifest(&reference).await.unwrap_err());
+    assert!(matches!(error, RequestError::Unauthorized { had_credentials: true, .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("get a token from 127.0.0.1 to get manifest \"v1\""), "{text}");
+    assert!(text.contains("UNAUTHORIZED: wrong password"), "{text}");
+    // GET, then the OAuth2 way; and not again and again.
+    assert_eq!(tokens.server.take_lines(), ["GET /token", "POST /token"]);
+
+    let error = request_error(client().manifest(&reference).await.unwrap_err());
+    assert!(matches!(error, RequestError::Unauthorized { had_credentials: false, .. }), "{error}");
+    assert!(error.to_string().contains("log in first"), "{error}");
+}
+
+#[tokio::test]
+async fn oauth2_where_get_is_not_known() {
+    let rules = TokenRules { password: Some(("me", "secret")), post_only: true, ..TokenRules::default() };
+    let (registry, tokens, reference) = guarded(rules).await;
+    client_with(store(&registry, Credentials::password("me", "secret"))).manifest(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_lines(), ["GET /token", "POST /token"]);
+}
+
+#[tokio::test]
+async fn identity_and_registry_tokens() {
+    let rules = TokenRules { password: Some(("x", "y")), identity: Some("refresh"), ..TokenRules::default() };
+    let (registry, tokens, reference) = guarded(rules).await;
+    let with = |credentials| client_with(store(&registry, credentials));
+    with(Credentials::IdentityToken("refresh".into())).manifest(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_lines(), ["POST /token"]);
+    let error = with(Credentials::IdentityToken("stale".into())).manifest(&reference).await.unwrap_err();
+    assert!(matches!(request_error(error), RequestError::Unauthorized { had_credentials: true, .. }));
+
+    // The first token given out is as good as any, when it is sent as it is.
+    tokens.server.take_log();
+    with(Credentials::RegistryToken("token-1".into())).manifest(&reference).await.unwrap();
+    assert!(tokens.server.take_log().is_empty());
+    let error = with(Credentials::RegistryToken("token-9".into())).manifest(&reference).await.unwrap_err();
+    assert!(matches!(request_error(error), RequestError::Unauthorized { had_credentials: true, .. }));
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once() {
+    let (registry, tokens, reference) = guarded(TokenRules::default()).await;
+    let client = client();
+    client.manifest(&reference).await.unwrap();
+    tokens.tokens.lock().unwrap().revoke_all();
+    client.manifest(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_log().len(), 2);
+    // A registry that accepts no token is not asked for ever.
+    let other = TokenServer::start(TokenRules::default()).await;
+    registry.with(|oddities| oddities.bearer.as_mut().unwrap().1 = other.tokens.clone());
+    registry.server.take_log();
+    let error = request_error(client.manifest(&reference).await.unwrap_err());
+    assert!(matches!(error, RequestError::Unauthorized { .. }), "{error}");
+    assert_eq!(registry.server.take_log().len(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_token_is_not_sent() {
+    let rules = TokenRules { expires_in: Some(0), ..TokenRules::default() };
+    let (registry, tokens, reference) = guarded(rules).await;
+    let client = client();
+    client.manifest(&reference).await.unwrap();
+    registry.server.take_log();
+    client.manifest(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_log().len(), 2);
+    assert_eq!(registry.server.take_log().len(), 1, "renewed before the request, not after its refusal");
+}
+
+#[tokio::test]
+async fn a_mount_asks_for_both_scopes() {
+    let (registry, tokens, _) = guarded(TokenRules::default()).await;
+    let descriptor = registry.put_blob("from", &Bytes::from_static(b"layer"));
+    let outcome = client().mount(&registry.reference("to"), &descriptor.digest, "from").await.unwrap();
+    assert!(matches!(outcome, Mount::Mounted));
+    let asked = tokens.server.take_log();
+    assert_eq!(asked.last().unwrap().query("scope"), ["repository:from:pull", "repository:to:pull,push"]);
+}
+
+#[tokio::test]
+async fn the_scopes_of_the_challenge_count() {
+    let (registry, tokens, reference) = guarded(TokenRules::default()).await;
+    let challenge = tokens.challenge("{scope} registry:special:use");
+    registry.with(|oddities| oddities.bearer.as_mut().unwrap().0 = challenge);
+    client().manifest(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_log()[0].query("scope"), ["registry:special:use", "repository:a:pull"]);
+}
+
+#[tokio::test]
+async fn rights_to_pull_are_no_rights_to_push() {
+    let rules = TokenRules { password: Some(("x", "y")), anonymous_pull: true, ..TokenRules::default() };
+    let (registry, _tokens, reference) = guarded(rules).await;
+    let client = client();
+    client.manifest(&reference).await.unwrap();
+    let descriptor = crate::descriptor::Descriptor::of("x".into(), b"x");
+    let (source, how) = (BlobSource::bytes("x"), PushBlobOptions::default());
+    let error = client.push_blob(&reference, &descriptor, &source, &how).await.unwrap_err();
+    assert!(matches!(error, PushError::Request(RequestError::Unauthorized { .. })), "{error}");
+    assert_eq!(registry.open_uploads(), 0);
+}
+
+#[tokio::test]
+async fn a_failing_token_server_is_asked_again() {
+    let rules = TokenRules { failures: 2, ..TokenRules::default() };
+    let (_registry, tokens, reference) = guarded(rules).await;
+    client().manifest(&reference).await.unwrap();
+    assert_eq!(tokens.server.take_log().len(), 3);
+}
+
+#[tokio::test]
+async fn basic() {
+    let registry =
+        FakeRegistry::start(Oddities { basic: Some("Basic bWU6c2VjcmV0".into()), ..Oddities::default() })
+            .await;
+    registry.put_manifest("a", "v1", OCI, &manifest());
+    let reference = registry.reference("a:v1");
+    let good = client_with(store(&registry, Credentials::password("me", "secret")));
+    for _ in 0..3 {
+        good.manifest(&reference).await.unwrap();
+    }
+    assert_eq!(registry.server.take_log().len(), 4);
+    for credentials in [Credentials::password("me", "wrong"), Credentials::IdentityToken("t".into())] {
+        let error = client_with(store(&registry, credentials)).manifest(&reference).await.unwrap_err();
+        assert!(matches!(request_error(error), RequestError::Unauthorized { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_password_in_a_form_goes_to_no_other_host() {
+    let thief = Server::start(|_: &_| Reply::new(200).body(r#"{"token":"x"}"#)).await;
+    let location = format!("http://{}/token", thief.address);
+    let tokens = Server::start(move |_: &_| Reply::new(307).header("Location", &location)).await;
+    let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.address);
+    let registry = Server::start(move |_: &_| Reply::new(401).header("WWW-Authenticate", &challenge)).await;
+    let credentials = Credentials::IdentityToken("secret".into());
+    let client = client_with(Store::of(&registry.address, credentials));
+    let reference = format!("{}/a", registry.address).parse().unwrap();
+    let error = request_error(client.manifest(&reference).await.unwrap_err());
+    assert!(error.to_string().contains("redirects to another host"), "{error}");
+    assert!(thief.take_log().is_empty());
+}
+
+#[tokio::test]
+async fn a_plain_token_server_of_an_https_registry_gets_no_password() {
+    let tokens = TokenServer::start(TokenRules::default()).await;
+    let transport = Transport::new(options());
+    let asked = Asked { registry: "r".into(), repository: "a".into(), action: "ask".into() };
+    let asking = token::Asking {
+        transport: &transport,
+        home: &Origin { url: "https://localhost/".parse().unwrap(), verified: true },
+        realm: &format!("http://{}/token?of=the+realm", tokens.server.address).parse().unwrap(),
+        service: Some("test"),
+        scopes: Scopes::default(),
+        asked: &asked,
+    };
+    let credentials = Credentials::password("me", "secret");
+    let error = asking.fetch(Some(&credentials)).await.err().unwrap();
+    assert!(error.to_string().contains("plain HTTP"), "{error}");
+    assert!(tokens.server.take_log().is_empty());
+    assert!(asking.fetch(None).await.is_ok(), "without credentials there is nothing to lose");
+}
