@@ -6,6 +6,7 @@ pub mod bases;
 pub mod cancel;
 pub mod cli;
 pub mod content;
+pub mod context;
 pub mod copy;
 pub mod environment;
 pub mod export;

@@ -8,7 +8,7 @@ use super::spec::CopySpec;
 use crate::rootfs::Root;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A directory of the image that may be written to.
@@ -112,7 +112,7 @@ pub(crate) fn set_times(root: &Root, made: &[Vec<u8>], time: Timespec) -> Result
 }
 
 /// Opens the directory `name` in `parent` for reading, not following a link.
-pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(parent, name, flags, Mode::empty())
 }

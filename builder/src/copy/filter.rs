@@ -52,24 +52,37 @@ pub(crate) struct Filter<'a> {
     pub parents: Option<&'a Parents>,
 }
 
-/// A directory of a walk: where it is, and what its path already decided.
-#[derive(Clone, Debug)]
-pub(crate) struct Cursor {
-    /// Relative to the source tree, without links.
-    pub path: Vec<u8>,
-    /// Relative to the directory that is copied.
-    pub below: Vec<u8>,
+/// What the path of a directory already decided for what is in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decided {
     ignore: MatchState,
     excludes: MatchState,
     parents: Progress,
 }
 
-impl Filter<'_> {
-    /// Whether everything is taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ignore.is_none() && self.excludes.is_none() && self.parents.is_none()
+/// A directory of a walk.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor {
+    /// Relative to the source tree, without links.
+    pub path: Vec<u8>,
+    /// Where in `path` the part below the directory that is copied begins.
+    pub base: usize,
+    decided: Decided,
+}
+
+impl Cursor {
+    /// The path of `name` in this directory.
+    pub(crate) fn join(&self, name: &[u8]) -> Vec<u8> {
+        path::join(&self.path, name)
     }
 
+    /// The directory at `path`, which [`Filter::judge`] decided about.
+    pub(crate) fn enter(&self, path: Vec<u8>, decided: Decided) -> Self {
+        Self { path, base: self.base, decided }
+    }
+}
+
+impl Filter<'_> {
     /// Begins at the directory `path` of the source tree.
     pub(crate) fn start(&self, path: &[u8]) -> Cursor {
         let mut ignore = MatchState::default();
@@ -82,22 +95,20 @@ impl Filter<'_> {
         }
         Cursor {
             path: path.to_vec(),
-            below: Vec::new(),
-            ignore,
-            excludes: MatchState::default(),
-            parents: self.parents.map_or(Progress::Matched, Parents::start),
+            base: if path.is_empty() { 0 } else { path.len() + 1 },
+            decided: Decided {
+                ignore,
+                excludes: MatchState::default(),
+                parents: self.parents.map_or(Progress::Matched, Parents::start),
+            },
         }
     }
 
-    /// Decides about `name` in the directory `cursor`; the new cursor is of use when it is a directory.
-    pub(crate) fn step(&self, cursor: &Cursor, name: &[u8], directory: bool) -> (Verdict, Cursor) {
-        let mut next = Cursor {
-            path: path::join(&cursor.path, name),
-            below: path::join(&cursor.below, name),
-            ignore: MatchState::default(),
-            excludes: MatchState::default(),
-            parents: Progress::Matched,
-        };
+    /// Decides about something in the directory `cursor`. `path` is its whole path; what is decided besides the
+    /// verdict is of use when it is a directory.
+    pub(crate) fn judge(&self, cursor: &Cursor, path: &[u8], directory: bool) -> (Verdict, Decided) {
+        let below = &path[cursor.base..];
+        let mut next = cursor.decided;
         let (mut take, mut pass) = (true, directory);
         let mut exclude = |patterns: &Patterns, above, path: &[u8]| {
             let state = patterns.enter(above, path);
@@ -108,13 +119,13 @@ impl Filter<'_> {
             state
         };
         if let Some(rules) = self.ignore {
-            next.ignore = exclude(&rules.patterns, cursor.ignore, &next.path);
+            next.ignore = exclude(&rules.patterns, next.ignore, path);
         }
         if let Some(excludes) = self.excludes {
-            next.excludes = exclude(excludes, cursor.excludes, &next.below);
+            next.excludes = exclude(excludes, next.excludes, below);
         }
         if let Some(parents) = self.parents {
-            next.parents = parents.step(cursor.parents, &next.below);
+            next.parents = parents.step(next.parents, below);
             take &= next.parents == Progress::Matched;
             pass &= next.parents != Progress::Closed;
         }
@@ -128,6 +139,6 @@ impl Filter<'_> {
 
     /// The only name in the directory that can be taken; `None` when there may be more.
     pub(crate) fn name(&self, cursor: &Cursor) -> Option<&CString> {
-        self.parents.and_then(|parents| parents.name(cursor.parents))
+        self.parents.and_then(|parents| parents.name(cursor.decided.parents))
     }
 }

@@ -293,9 +293,12 @@ fn anything_taken(tree: &SourceTree<'_>, found: &Found) -> Result<bool, CopyErro
         while let Some((fd, cursor)) = open.pop() {
             for entry in read_dir(&fd)? {
                 let directory = is_directory(fd.as_fd(), &entry.name, entry.kind)?;
-                match filter.step(&cursor, entry.bytes(), directory) {
+                let path = cursor.join(entry.bytes());
+                match filter.judge(&cursor, &path, directory) {
                     (Verdict::Take, _) => return Ok(true),
-                    (Verdict::Pass, below) => open.push((open_dir(fd.as_fd(), &entry.name)?, below)),
+                    (Verdict::Pass, decided) => {
+                        open.push((open_dir(fd.as_fd(), &entry.name)?, cursor.enter(path, decided)));
+                    }
                     (Verdict::Skip, _) => {}
                 }
             }

@@ -128,20 +128,17 @@ impl Copier<'_> {
         let mut tasks = Vec::new();
         for entry in entries {
             let directory = is_directory(&node.source, &entry.name, entry.kind).map_err(fail)?;
-            if self.filter.is_empty() && !directory {
-                check_name(entry.bytes(), &path::join(&node.cursor.path, entry.bytes()))?;
-                files.push(entry);
-                continue;
-            }
-            let (verdict, cursor) = self.filter.step(&node.cursor, entry.bytes(), directory);
+            let path = node.cursor.join(entry.bytes());
+            let (verdict, decided) = self.filter.judge(&node.cursor, &path, directory);
             if verdict == Verdict::Skip {
                 continue;
             }
             if directory {
+                let cursor = node.cursor.enter(path, decided);
                 let take = verdict == Verdict::Take;
                 tasks.push(Task::Enter { above: Arc::clone(node), name: entry.name, cursor, take });
             } else {
-                check_name(entry.bytes(), &cursor.path)?;
+                check_name(entry.bytes(), &path)?;
                 files.push(entry);
             }
         }
@@ -181,7 +178,7 @@ impl Copier<'_> {
             return Ok(target);
         }
         let Some(above) = &node.above else {
-            return Err(CopyError::write(&node.cursor.below, Errno::NOTDIR));
+            return Err(CopyError::write(&node.cursor.path, Errno::NOTDIR));
         };
         check_name(node.name.to_bytes(), &node.cursor.path)?;
         let parent = self.target(above)?;

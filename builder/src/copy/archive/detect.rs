@@ -17,6 +17,8 @@ pub(crate) enum Compression {
 
 /// Bytes that [`Compression::of`] wants to see.
 pub(crate) const MAGIC: usize = 8;
+/// Size of a tar header.
+const BLOCK: usize = 512;
 
 impl Compression {
     /// By the first bytes, as many as there are.
@@ -65,4 +67,18 @@ pub(crate) fn open(file: &mut File) -> io::Result<Box<dyn Read + '_>> {
     file.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
     file.rewind()?;
     Compression::of(&start).reader(file)
+}
+
+/// Whether these first bytes of a stream are a tar header: whether its checksum is right. Old programs summed signed
+/// bytes.
+pub(crate) fn is_header(start: &[u8]) -> bool {
+    let Some(block) = start.get(..BLOCK) else { return false };
+    let digits = block[148..156].iter().copied().skip_while(|b| *b == b' ').take_while(u8::is_ascii_digit);
+    let digits: String = digits.map(char::from).collect();
+    let Ok(want) = i64::from_str_radix(&digits, 8) else { return false };
+    let summed = |byte: fn(u8) -> i64| -> i64 {
+        let spaces = 8 * i64::from(b' ');
+        block[..148].iter().chain(&block[156..]).map(|b| byte(*b)).sum::<i64>() + spaces
+    };
+    summed(i64::from) == want || summed(|b| i64::from(b.cast_signed())) == want
 }

@@ -3,5 +3,5 @@
 mod detect;
 mod unpack;
 
-pub(crate) use detect::{is_archive, open};
+pub(crate) use detect::{Compression, MAGIC, is_archive, is_header, open};
 pub(crate) use unpack::{Options, Unpacked, unpack};

@@ -5,7 +5,8 @@
 //! ends there, and no entry can reach anything else.
 
 use crate::copy::content::write_all;
-use crate::copy::destination::{c_name, kind_of, open_dir, remove, set_times};
+use crate::copy::destination::{c_name, kind_of, open_dir, remove};
+use crate::copy::entry::{Worker, check_name};
 use crate::copy::error::{CopyError, CopyWarning};
 use crate::copy::meta::Metadata;
 use crate::copy::path::{self, join, show};
@@ -17,6 +18,7 @@ use crate::layer::xattr::belongs_to_layer;
 use crate::rootfs::Root;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, SeekFrom, Timespec};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,7 +51,7 @@ pub(crate) fn unpack(
 ) -> Result<Unpacked, CopyError> {
     let mut reader = Reader::new(stream, u64::MAX);
     let mut unpacker =
-        Unpacker { root, options, parent: None, directories: Vec::new(), done: Unpacked::default() };
+        Unpacker { root, options, parent: None, directories: BTreeMap::new(), done: Unpacked::default() };
     loop {
         match reader.next() {
             Ok(Some(entry)) => unpacker.entry(&entry, &mut reader)?,
@@ -72,29 +74,41 @@ struct Unpacker<'a> {
     root: &'a Root,
     options: Options<'a>,
     /// The directory of the last entry: the next one is usually in it too. Forgotten when anything is removed.
-    parent: Option<(Vec<u8>, OwnedFd)>,
-    /// Directories of the archive and their times, set when all is written.
-    directories: Vec<(Vec<u8>, Timespec)>,
+    parent: Option<Parent>,
+    /// Directories of the archive, and what they get when all in them is written. The last entry of a path counts.
+    directories: BTreeMap<Vec<u8>, (Metadata, Xattrs)>,
     done: Unpacked,
+}
+
+/// The directory that an entry is in.
+struct Parent {
+    /// Its path in the archive.
+    written: Vec<u8>,
+    /// Where it is, links followed.
+    path: Vec<u8>,
+    fd: OwnedFd,
 }
 
 /// Makes missing directories: archives need not have entries for them.
 struct Implied<'a> {
     options: &'a Options<'a>,
+    directories: &'a mut BTreeMap<Vec<u8>, (Metadata, Xattrs)>,
 }
 
-impl Policy for Implied<'_> {
-    fn missing(&mut self, parent: BorrowedFd<'_>, _: &[u8], name: &[u8]) -> Result<bool, Errno> {
-        implied_directory(parent, &c_name(name), self.options)?;
-        Ok(true)
+impl Implied<'_> {
+    fn make(&mut self, parent: BorrowedFd<'_>, path: &[u8], name: &CStr) -> Result<(), Errno> {
+        fs::mkdirat(parent, name, Mode::RWXU)?;
+        let owner = self.options.owner.unwrap_or((0, 0));
+        let metadata = Metadata { owner, mode: 0o755, mtime: self.options.times.of_made() };
+        self.directories.insert(path.to_vec(), (metadata, Xattrs::new()));
+        Ok(())
     }
 }
 
-fn implied_directory(parent: BorrowedFd<'_>, name: &CString, options: &Options<'_>) -> Result<(), Errno> {
-    fs::mkdirat(parent, name, Mode::RWXU)?;
-    let metadata =
-        Metadata { owner: options.owner.unwrap_or((0, 0)), mode: 0o755, mtime: options.times.of_made() };
-    metadata.apply_at(parent, name, false)
+impl Policy for Implied<'_> {
+    fn missing(&mut self, parent: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Result<bool, Errno> {
+        self.make(parent, path, &c_name(name)).map(|()| true)
+    }
 }
 
 /// An entry, checked.
@@ -105,29 +119,29 @@ struct Head<'e> {
     name: CString,
     metadata: Metadata,
     attributes: Xattrs,
-    mtime: Timespec,
 }
 
 impl Unpacker<'_> {
     fn entry(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> Result<(), CopyError> {
         let Some(head) = self.head(entry)? else { return Ok(()) };
         let parent = self.parent_of(&head.path)?;
-        self.make_room(parent.as_fd(), &head)?;
+        let at = parent.fd.as_fd();
+        self.make_room(at, &head)?;
         self.done.entries += 1;
         match entry.kind {
-            EntryKind::Directory => self.directory(parent.as_fd(), &head)?,
-            EntryKind::File => self.file(parent.as_fd(), &head, reader)?,
-            EntryKind::HardLink => self.hard_link(parent.as_fd(), &head)?,
+            EntryKind::Directory => self.directory(&parent, &head)?,
+            EntryKind::File => self.file(at, &head, reader)?,
+            EntryKind::HardLink => self.hard_link(at, &head)?,
             EntryKind::Symlink => {
-                fs::symlinkat(c_name(&entry.link), parent.as_fd(), &head.name)
+                fs::symlinkat(c_name(&entry.link), at, &head.name)
                     .map_err(|errno| self.write(&head, errno))?;
-                self.apply_at(parent.as_fd(), &head, true)?;
+                self.apply_at(at, &head, true)?;
             }
-            EntryKind::Fifo => self.node(parent.as_fd(), &head, FileType::Fifo)?,
-            EntryKind::CharDevice => self.node(parent.as_fd(), &head, FileType::CharacterDevice)?,
-            EntryKind::BlockDevice => self.node(parent.as_fd(), &head, FileType::BlockDevice)?,
+            EntryKind::Fifo => self.node(at, &head, FileType::Fifo)?,
+            EntryKind::CharDevice => self.node(at, &head, FileType::CharacterDevice)?,
+            EntryKind::BlockDevice => self.node(at, &head, FileType::BlockDevice)?,
         }
-        self.parent = Some((path_above(&head.path).to_vec(), parent));
+        self.parent = Some(parent);
         Ok(())
     }
 
@@ -137,7 +151,7 @@ impl Unpacker<'_> {
         let Some(name) = components.last() else { return Ok(None) };
         let path = components.join(&b'/');
         for component in &components {
-            crate::copy::entry::check_name(component, &path)?;
+            check_name(component, &path)?;
         }
         let id = |id: u64| u32::try_from(id).map_err(|_| self.bad(&path, "its owner is not a 32-bit number"));
         let owner = match self.options.owner {
@@ -154,43 +168,39 @@ impl Unpacker<'_> {
             .map(|(name, value)| (c_name(name), value.clone()))
             .collect();
         let name = c_name(name);
-        Ok(Some(Head { entry, path, name, metadata, attributes, mtime }))
+        Ok(Some(Head { entry, path, name, metadata, attributes }))
     }
 
     /// The directory of an entry, made where it is missing.
-    fn parent_of(&mut self, path: &[u8]) -> Result<OwnedFd, CopyError> {
+    fn parent_of(&mut self, path: &[u8]) -> Result<Parent, CopyError> {
         let above = path_above(path);
-        if let Some((known, fd)) = self.parent.take()
-            && known == above
+        if let Some(parent) = self.parent.take()
+            && parent.written == above
         {
-            return Ok(fd);
+            return Ok(parent);
         }
-        let components = path::components(above);
-        let mut policy = Implied { options: &self.options };
-        let shown = |path: &[u8]| join(self.options.path, path);
-        let walk = resolve::walk(self.root, &components, &mut policy).map_err(|error| match error.errno {
-            Errno::NOTDIR => {
-                CopyError::DestinationObstacle { destination: show(&shown(path)), at: shown(&error.path) }
+        let options = self.options;
+        let shown = |path: &[u8]| join(options.path, path);
+        let obstacle =
+            |at: &[u8]| CopyError::DestinationObstacle { destination: show(&shown(path)), at: shown(at) };
+        let mut policy = Implied { options: &options, directories: &mut self.directories };
+        let walk = resolve::walk(self.root, &path::components(above), &mut policy).map_err(|error| {
+            match error.errno {
+                Errno::NOTDIR => obstacle(&error.path),
+                errno => CopyError::write(&shown(&error.path), errno),
             }
-            errno => CopyError::metadata(&shown(&error.path), self.options.owner.unwrap_or((0, 0)), errno),
         })?;
         let write = |errno| CopyError::write(&shown(above), errno);
-        let fd = match walk {
-            Walk::Found(found) if found.is_dir() => found.fd,
-            Walk::Found(found) => {
-                return Err(CopyError::DestinationObstacle {
-                    destination: show(&shown(path)),
-                    at: shown(&found.path),
-                });
-            }
+        let (fd, path) = match walk {
+            Walk::Found(found) if found.is_dir() => (found.fd, found.path),
+            Walk::Found(found) => return Err(obstacle(&found.path)),
             Walk::Missing { parent, name } => {
-                let name = c_name(&name);
-                implied_directory(parent.fd.as_fd(), &name, &self.options).map_err(write)?;
-                open_dir(parent.fd.as_fd(), &name).map_err(write)?
+                let (path, name) = (join(&parent.path, &name), c_name(&name));
+                policy.make(parent.fd.as_fd(), &path, &name).map_err(write)?;
+                (open_dir(parent.fd.as_fd(), &name).map_err(write)?, path)
             }
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::openat(&fd, ".", flags, Mode::empty()).map_err(write)
+        Ok(Parent { written: above.to_vec(), path, fd })
     }
 
     /// Removes what is in the way. Directories are merged.
@@ -202,14 +212,14 @@ impl Unpacker<'_> {
         }
     }
 
-    fn directory(&mut self, parent: BorrowedFd<'_>, head: &Head<'_>) -> Result<(), CopyError> {
-        match fs::mkdirat(parent, &head.name, Mode::RWXU) {
+    /// Owner, mode and times wait until everything in the directory is written: the mode may not allow that.
+    fn directory(&mut self, parent: &Parent, head: &Head<'_>) -> Result<(), CopyError> {
+        match fs::mkdirat(&parent.fd, &head.name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(self.write(head, errno)),
         }
-        let fd = open_dir(parent, &head.name).map_err(|errno| self.write(head, errno))?;
-        self.apply(&fd, head)?;
-        self.directories.push((head.path.clone(), head.mtime));
+        let path = join(&parent.path, head.name.to_bytes());
+        self.directories.insert(path, (head.metadata.clone(), head.attributes.clone()));
         Ok(())
     }
 
@@ -304,12 +314,20 @@ impl Unpacker<'_> {
 
     fn apply(&mut self, fd: &OwnedFd, head: &Head<'_>) -> Result<(), CopyError> {
         let path = self.shown(head);
+        self.apply_to(fd, path, &head.metadata, &head.attributes)
+    }
+
+    fn apply_to(
+        &mut self,
+        fd: &OwnedFd,
+        path: Vec<u8>,
+        metadata: &Metadata,
+        attributes: &Xattrs,
+    ) -> Result<(), CopyError> {
         let warnings = &mut self.done.warnings;
-        let refused = |name: &CStr, errno| {
-            crate::copy::entry::Worker::refused(warnings, &path, name, errno);
-        };
-        let result = head.metadata.apply(fd, &head.attributes, refused);
-        result.map_err(|errno| CopyError::metadata(&path, head.metadata.owner, errno))
+        let refused = |name: &CStr, errno| Worker::refused(warnings, &path, name, errno);
+        let result = metadata.apply(fd, attributes, refused);
+        result.map_err(|errno| CopyError::metadata(&path, metadata.owner, errno))
     }
 
     fn apply_at(&self, parent: BorrowedFd<'_>, head: &Head<'_>, link: bool) -> Result<(), CopyError> {
@@ -317,10 +335,17 @@ impl Unpacker<'_> {
         result.map_err(|errno| CopyError::metadata(&self.shown(head), head.metadata.owner, errno))
     }
 
-    /// Directories get their times last: writing into them changed them.
-    fn finish(self) -> Result<Unpacked, CopyError> {
-        for (path, time) in &self.directories {
-            set_times(self.root, std::slice::from_ref(path), *time)?;
+    /// Gives directories what they waited for, those inside others first.
+    fn finish(mut self) -> Result<Unpacked, CopyError> {
+        for (path, (metadata, attributes)) in std::mem::take(&mut self.directories).into_iter().rev() {
+            let walk = resolve::walk(self.root, &path::components(&path), &mut resolve::NoLinks);
+            let Ok(Walk::Found(found)) = walk else { continue };
+            // A later entry may have replaced it.
+            if found.is_dir() {
+                let shown = join(self.options.path, &path);
+                let fd = open_dir(found.fd.as_fd(), c".").map_err(|errno| CopyError::write(&shown, errno))?;
+                self.apply_to(&fd, shown, &metadata, &attributes)?;
+            }
         }
         Ok(self.done)
     }

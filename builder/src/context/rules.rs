@@ -1,0 +1,77 @@
+//! The ignore file of a build: `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` at the top of the
+//! context. The first replaces the second.
+
+use super::ContextError;
+use crate::copy::IgnoreRules;
+use crate::rootfs::Root;
+use dockerfile_parser::ignore::{IgnoreError, Patterns};
+use rustix::io::Errno;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+const IN_CONTEXT: &str = ".dockerignore";
+
+/// Far above any list that was written by hand.
+const MAX_SIZE: u64 = 16 << 20;
+
+/// Finds and reads the ignore rules of the context `dir`. `dockerfile` is the Dockerfile of the build when it is a file;
+/// `None` for one from standard input, and for named contexts. The Dockerfile and the ignore file may be ignored
+/// themselves: that only hides them from `COPY`.
+///
+/// # Errors
+/// When there is an ignore file and it cannot be read, or has a malformed pattern.
+pub fn ignore_rules(dir: &Path, dockerfile: Option<&Path>) -> Result<Option<IgnoreRules>, ContextError> {
+    if let Some(path) = dockerfile.map(beside)
+        && let Some(bytes) = read_beside(&path).map_err(|source| unreadable(&path, source))?
+    {
+        return parse(&path.to_string_lossy(), &bytes).map(Some);
+    }
+    let in_context = || match Root::open(dir)?.read(Path::new(IN_CONTEXT), MAX_SIZE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => absent(error),
+    };
+    match in_context().map_err(|source| unreadable(&dir.join(IN_CONTEXT), source))? {
+        Some(bytes) => parse(IN_CONTEXT, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// `path/Dockerfile.dockerignore` for `path/Dockerfile`.
+fn beside(dockerfile: &Path) -> PathBuf {
+    let mut name = dockerfile.file_name().unwrap_or_default().to_owned();
+    name.push(IN_CONTEXT);
+    dockerfile.with_file_name(name)
+}
+
+fn read_beside(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) => return absent(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SIZE { Err(Errno::FBIG.into()) } else { Ok(Some(bytes)) }
+}
+
+fn absent(error: io::Error) -> io::Result<Option<Vec<u8>>> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+        _ => Err(error),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> ContextError {
+    ContextError::ReadIgnore { path: path.to_owned(), source }
+}
+
+fn parse(file: &str, bytes: &[u8]) -> Result<IgnoreRules, ContextError> {
+    let patterns = Patterns::parse(bytes).map_err(|error| ContextError::Ignore {
+        file: file.to_owned(),
+        line: error.line(),
+        reason: match &error {
+            IgnoreError::NothingReincluded { .. } => "! must be followed by a pattern".to_owned(),
+            IgnoreError::Pattern { source, .. } => source.to_string(),
+        },
+    })?;
+    Ok(IgnoreRules { patterns, file: file.to_owned() })
+}
