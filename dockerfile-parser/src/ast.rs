@@ -4,15 +4,23 @@
 //! the business of the `expand` module, once the value of every name is known. Each [`Word`] has the span it came from.
 
 use crate::span::Span;
+use std::fmt;
 use std::time::Duration;
 
 /// A piece of source text: unexpanded, still quoted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Word {
     /// The text, continuations joined.
     pub text: String,
     /// Where it stands.
     pub span: Span,
+}
+
+/// `"text" @ 3..7`: in one line, so that a dump of many nodes can be read.
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} @ {:?}", self.text, self.span)
+    }
 }
 
 /// A whole Dockerfile.

@@ -7,11 +7,15 @@ use nom::combinator::{all_consuming, value};
 use nom::multi::{fold_many0, separated_list1};
 use nom::sequence::delimited;
 use nom::{IResult, Parser};
+use std::borrow::Cow;
 
 /// The fields. A field that starts with a double quote ends with one, and may hold commas and doubled quotes; any other
 /// field holds no quotes. `None` if that is not so.
-pub(crate) fn fields(line: &str) -> Option<Vec<String>> {
-    all_consuming(separated_list1(char(','), alt((quoted, plain)))).parse(line).ok().map(|(_, fields)| fields)
+pub(crate) fn fields(line: &str) -> Option<Vec<Cow<'_, str>>> {
+    all_consuming(separated_list1(char(','), alt((quoted.map(Cow::Owned), plain.map(Cow::Borrowed)))))
+        .parse(line)
+        .ok()
+        .map(|(_, fields)| fields)
 }
 
 fn quoted(input: &str) -> IResult<&str, String> {
@@ -23,8 +27,8 @@ fn quoted(input: &str) -> IResult<&str, String> {
     delimited(char('"'), inside, char('"')).parse(input)
 }
 
-fn plain(input: &str) -> IResult<&str, String> {
-    take_while(|c| c != ',' && c != '"').map(str::to_owned).parse(input)
+fn plain(input: &str) -> IResult<&str, &str> {
+    take_while(|c| c != ',' && c != '"').parse(input)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub fn parse(spec: &str) -> Result<Device, DeviceError> {
             ("name", Some(value)) => set(&mut name, value)?,
             // A CDI name has an equals sign of its own.
             _ if name.is_none() => set(&mut name, &field)?,
-            (_, None) => return Err(DeviceError::TwoNames(field)),
+            (_, None) => return Err(DeviceError::TwoNames(field.into_owned())),
             (_, Some(_)) => return Err(DeviceError::UnknownKey(key)),
         }
     }

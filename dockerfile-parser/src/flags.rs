@@ -61,9 +61,10 @@ impl Flags {
             let error = error("unknown-flag", format!("{instruction} has no flag --{name}"));
             return Err(match suggest::nearest(name, known.iter().map(|(n, _)| *n)) {
                 Some(near) => error.help(format!("did you mean --{near}?")),
-                None if known.is_empty() => error.help(format!(
-                    "{instruction} takes no flags; write {instruction} -- --{name} if this is its argument"
+                None if matches!(instruction, "CMD" | "ENTRYPOINT") => error.help(format!(
+                    "{instruction} takes no flags; if it is an argument, write {instruction} -- --{name}"
                 )),
+                None if known.is_empty() => error.help(format!("{instruction} takes no flags")),
                 None => {
                     let names: Vec<String> = known.iter().map(|(n, _)| format!("--{n}")).collect();
                     error.help(format!("it has {}", names.join(", ")))

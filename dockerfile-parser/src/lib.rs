@@ -20,6 +20,8 @@
 
 pub mod ast;
 mod automaton;
+#[cfg(test)]
+mod conformance;
 mod csv;
 pub mod device;
 pub mod diagnostic;

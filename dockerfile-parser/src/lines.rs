@@ -51,10 +51,13 @@ impl Joined {
             self.text.push_str(&String::from_utf8_lossy(&bytes[..good]));
             self.text.extend(std::iter::repeat_n('?', bad));
             let at = source_start + good;
-            diagnostics.push(
-                Diagnostic::error("invalid-utf8", Span::new(at, at + bad), "this is not valid UTF-8")
-                    .help("save the Dockerfile as UTF-8; other encodings are possible in comments only"),
-            );
+            match diagnostics.last_mut() {
+                Some(last) if last.span.end == at => last.span.end += bad,
+                _ => diagnostics.push(
+                    Diagnostic::error("invalid-utf8", Span::new(at, at + bad), "this is not valid UTF-8")
+                        .help("save the Dockerfile as UTF-8; other encodings are possible in comments only"),
+                ),
+            }
             bytes = &bytes[good + bad..];
             source_start = at + bad;
         }
@@ -102,8 +105,8 @@ impl Joined {
 pub(crate) struct LogicalLine {
     /// The text, continuations joined.
     pub(crate) joined: Joined,
-    /// Empty lines within the continuation.
-    pub(crate) empty_continuations: Vec<Span>,
+    /// The first empty line within the continuation.
+    pub(crate) empty_continuation: Option<Span>,
     /// The comment block above.
     pub(crate) comments: Vec<String>,
     /// Bytes that are not UTF-8.
@@ -170,7 +173,7 @@ impl<'s> Reader<'s> {
     fn join(&mut self, first: &[u8], start: usize, comments: Vec<String>) -> LogicalLine {
         let mut logical = LogicalLine {
             joined: Joined::default(),
-            empty_continuations: Vec::new(),
+            empty_continuation: None,
             comments,
             diagnostics: Vec::new(),
         };
@@ -180,7 +183,8 @@ impl<'s> Reader<'s> {
             let Some(line) = self.take_line() else { break };
             match line.content[leading_blanks(line.content)..].first() {
                 None => {
-                    logical.empty_continuations.push(Span::new(line.start, line.start + line.content.len()));
+                    let span = Span::new(line.start, line.start + line.content.len());
+                    logical.empty_continuation = logical.empty_continuation.or(Some(span));
                 }
                 Some(b'#') => {}
                 Some(_) => {

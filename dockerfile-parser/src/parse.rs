@@ -1,5 +1,8 @@
 //! From bytes to the typed file: lines to statements to instructions to stages.
 
+#[cfg(test)]
+mod tests;
+
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive;
@@ -10,6 +13,9 @@ use crate::lint::{self, Checks, Subject};
 use crate::span::Span;
 use crate::statement;
 use crate::words;
+
+/// After this many errors the rest of a file is not looked at.
+const MAX_ERRORS: usize = 200;
 
 /// A file without errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +57,18 @@ pub fn parse_with_checks(source: &[u8], checks: Option<&str>) -> Result<Parsed, 
         Dockerfile { directives: header.directives, global_args: Vec::new(), stages: Vec::new() };
     let mut file = File { dockerfile, before_from: false, broken_from: false };
     let mut instructions = 0_usize;
-    while let Some(mut line) = reader.next_instruction() {
+    while let Some(line) = reader.next_instruction() {
         instructions += 1;
-        for span in std::mem::take(&mut line.empty_continuations) {
+        if let Some(span) = line.empty_continuation {
             empty_continuations.push((span, line.comments.clone()));
         }
         let one = one(&mut reader, source, line, file.dockerfile.directives.escape, &mut errors);
         file.add(one, &mut errors);
+        if errors.len() >= MAX_ERRORS {
+            let span = Span::new(source.len(), source.len());
+            errors.push(Diagnostic::error("too-many-errors", span, "too many errors; the rest is not shown"));
+            break;
+        }
     }
     if instructions == 0 {
         errors.push(
@@ -124,8 +135,8 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
 enum One {
     From(Box<Stage>),
     Other(Box<Instruction>),
-    /// It was not understood, and that has been reported. The name of the instruction it tried to be.
-    Broken(String),
+    /// It was not understood, and that has been reported. The name of the instruction it tried to be, if known.
+    Broken(&'static str),
 }
 
 /// Parses the instruction on `line`, reading the bodies of its here-documents.
@@ -141,8 +152,9 @@ fn one(
     let statement = statement::parse(&joined, escape);
     // A statement that is not understood may have bodies too; they must not be taken for instructions.
     let may_hold_heredocs = match &statement {
-        Ok(statement) => statement.may_hold_heredocs() || looks_like_heredoc_holder(joined.text(), false),
-        Err(_) => looks_like_heredoc_holder(joined.text(), true),
+        Ok(statement) if statement.name.is_empty() => looks_like_heredoc_holder(joined.text()),
+        Ok(statement) => statement.may_hold_heredocs(),
+        Err(_) => looks_like_heredoc_holder(joined.text()),
     };
     let (heredocs, heredocs_end) = if may_hold_heredocs {
         let openings = heredoc::openings(joined.text());
@@ -155,17 +167,19 @@ fn one(
         Err(diagnostic) => {
             errors.push(diagnostic);
             let (keyword, _) = words::first_word(joined.text().trim());
-            return One::Broken(keyword.to_ascii_uppercase());
+            return One::Broken(statement::known(keyword).unwrap_or_default());
         }
     };
-    let name = statement.name();
+    let name = statement.name;
     let mut cx = Context {
-        name: name.clone(),
+        name,
         statement: &statement,
         joined: &joined,
+        source,
         escape,
         comments: &line.comments,
         heredocs,
+        heredocs_end,
         diagnostics: Vec::new(),
     };
     let meaning = instruction::parse(&mut cx);
@@ -193,13 +207,17 @@ fn one(
 }
 
 /// Whether the text is, or was perhaps meant as, an instruction whose `<<` opens here-documents.
-fn looks_like_heredoc_holder(text: &str, exact_too: bool) -> bool {
+fn looks_like_heredoc_holder(text: &str) -> bool {
+    if !text.contains("<<") {
+        return false;
+    }
     let (keyword, rest) = words::first_word(text.trim());
-    let upper = keyword.to_ascii_uppercase();
-    match statement::KEYWORDS.iter().find(|known| **known == upper).copied() {
-        Some("ONBUILD") => exact_too && looks_like_heredoc_holder(words::first_word(rest).0, true),
-        Some(known) => exact_too && is_heredoc_holder(known),
-        None => text.contains("<<") && instruction::nearest_keyword(keyword).is_some_and(is_heredoc_holder),
+    match statement::known(keyword).or_else(|| instruction::nearest_keyword(keyword)) {
+        Some("ONBUILD") => {
+            let (keyword, _) = words::first_word(rest);
+            statement::known(keyword).is_some_and(is_heredoc_holder)
+        }
+        name => name.is_some_and(is_heredoc_holder),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Byte ranges of the source text, and the line and column of a byte.
 
+use std::fmt;
+
 /// A half-open byte range `start..end` of the Dockerfile as it was read (BOM and CRLF included).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// First byte.
     pub start: usize,
@@ -18,6 +20,13 @@ impl Span {
     /// The smallest span that covers both.
     pub fn to(self, other: Span) -> Self {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// `3..7`: in one line, so that a dump of many nodes can be read.
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start, self.end)
     }
 }
 

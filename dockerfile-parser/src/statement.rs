@@ -6,6 +6,7 @@ use crate::json::{self, Array};
 use crate::lines::Joined;
 use crate::span::Span;
 use crate::words;
+use std::ops::Range;
 
 /// All instructions.
 pub(crate) const KEYWORDS: [&str; 18] = [
@@ -28,6 +29,11 @@ pub(crate) const KEYWORDS: [&str; 18] = [
     "HEALTHCHECK",
     "SHELL",
 ];
+
+/// The instruction with this keyword, in any case.
+pub(crate) fn known(keyword: &str) -> Option<&'static str> {
+    KEYWORDS.into_iter().find(|known| known.eq_ignore_ascii_case(keyword))
+}
 
 /// A flag as written.
 #[derive(Clone, Debug)]
@@ -69,26 +75,23 @@ pub(crate) enum Arguments {
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) keyword: Word,
+    /// The keyword in upper case; empty if it is none of [`KEYWORDS`].
+    pub(crate) name: &'static str,
     pub(crate) flags: Vec<RawFlag>,
     pub(crate) arguments: Arguments,
-    /// The text behind the flags, blanks around it trimmed.
-    pub(crate) rest: Word,
+    /// Where the text behind the flags is in the joined text, blanks around it trimmed.
+    pub(crate) rest: Range<usize>,
     /// The text, blanks around it trimmed.
     pub(crate) source: Word,
 }
 
 impl Statement {
-    /// The keyword in upper case.
-    pub(crate) fn name(&self) -> String {
-        self.keyword.text.to_ascii_uppercase()
-    }
-
     /// Whether `<<` in the text can open a here-document: RUN, COPY, ADD, also as a trigger, but not in JSON form.
     pub(crate) fn may_hold_heredocs(&self) -> bool {
         match &self.arguments {
             Arguments::Nested(trigger) => trigger.may_hold_heredocs(),
             Arguments::Json(_) => false,
-            _ => matches!(self.name().as_str(), "RUN" | "COPY" | "ADD"),
+            _ => matches!(self.name, "RUN" | "COPY" | "ADD"),
         }
     }
 }
@@ -128,8 +131,8 @@ fn parse_part(joined: &Joined, text: &str, escape: char, nested: bool) -> Result
             value: value.map(|(_, word)| word),
         });
     }
-    let name = keyword.to_ascii_uppercase();
-    let arguments = match name.as_str() {
+    let name = known(keyword).unwrap_or_default();
+    let arguments = match name {
         "RUN" | "CMD" | "ENTRYPOINT" | "SHELL" => json_or_text(joined, rest)?,
         "ADD" | "COPY" | "VOLUME" => match json_form(joined, rest)? {
             Some(words) => Arguments::Json(words),
@@ -137,7 +140,7 @@ fn parse_part(joined: &Joined, text: &str, escape: char, nested: bool) -> Result
         },
         "EXPOSE" | "FROM" => list(joined, words::list(rest)),
         "ARG" => declarations(joined, rest, escape),
-        "ENV" | "LABEL" => key_values(joined, rest, &name, escape)?,
+        "ENV" | "LABEL" => key_values(joined, rest, name, escape)?,
         "HEALTHCHECK" if rest.is_empty() => Arguments::None,
         "HEALTHCHECK" => {
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
@@ -150,8 +153,8 @@ fn parse_part(joined: &Joined, text: &str, escape: char, nested: bool) -> Result
         "MAINTAINER" | "STOPSIGNAL" | "USER" | "WORKDIR" => text_or_none(joined, rest),
         _ => Arguments::Unknown,
     };
-    let (keyword, rest) = (joined.word(keyword), joined.word(rest));
-    Ok(Statement { keyword, flags, arguments, rest, source: joined.word(source) })
+    let (keyword, rest) = (joined.word(keyword), joined.range_of(rest));
+    Ok(Statement { keyword, name, flags, arguments, rest, source: joined.word(source) })
 }
 
 fn text_or_none(joined: &Joined, text: &str) -> Arguments {

@@ -8,6 +8,7 @@ use nom::combinator::{eof, opt, recognize};
 use nom::multi::many1_count;
 use nom::sequence::preceded;
 use nom::{IResult, Offset, Parser};
+use std::borrow::Cow;
 
 /// The blanks that separate list members: every ASCII one but the line feed.
 fn is_blank(c: char) -> bool {
@@ -87,7 +88,7 @@ pub(crate) struct FlagToken<'t> {
     /// All of it.
     pub(crate) raw: &'t str,
     /// Quotes and escapes removed.
-    pub(crate) text: String,
+    pub(crate) text: Cow<'t, str>,
     /// Where the value starts, in `raw` and in `text`: behind the first `=`.
     pub(crate) value: Option<(usize, usize)>,
     /// A quote was opened and not closed.
@@ -129,8 +130,12 @@ fn flag_token<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
 }
 
 fn decode_flag(raw: &str, escape: char) -> FlagToken<'_> {
-    let mut token =
-        FlagToken { raw, text: String::with_capacity(raw.len()), value: None, unterminated: false };
+    if !raw.contains(['\'', '"', escape]) {
+        let value = raw.find('=').map(|at| (at + 1, at + 1));
+        return FlagToken { raw, text: Cow::Borrowed(raw), value, unterminated: false };
+    }
+    let mut text = String::with_capacity(raw.len());
+    let mut value = None;
     let mut quote = None;
     let mut chars = raw.char_indices();
     while let Some((at, mut c)) = chars.next() {
@@ -140,19 +145,18 @@ fn decode_flag(raw: &str, escape: char) -> FlagToken<'_> {
             (c, escaped) = (next, true);
         }
         match quote {
-            _ if escaped => token.text.push(c),
+            _ if escaped => text.push(c),
             None if c == '\'' || c == '"' => quote = Some(c),
             Some(q) if c == q => quote = None,
             _ => {
-                token.text.push(c);
-                if c == '=' && token.value.is_none() {
-                    token.value = Some((at + 1, token.text.len()));
+                text.push(c);
+                if c == '=' && value.is_none() {
+                    value = Some((at + 1, text.len()));
                 }
             }
         }
     }
-    token.unterminated = quote.is_some();
-    token
+    FlagToken { raw, text: Cow::Owned(text), value, unterminated: quote.is_some() }
 }
 
 /// Words as a shell would see them in the raw text, quotes kept; `<<` and the blanks after it belong to the word.
@@ -221,7 +225,10 @@ mod tests {
     fn flag_tokens() {
         let text = |t: &str| {
             let (flags, rest) = flags(t, '\\');
-            (flags.into_iter().map(|f| (f.raw.to_owned(), f.text)).collect::<Vec<_>>(), rest.to_owned())
+            (
+                flags.into_iter().map(|f| (f.raw.to_owned(), f.text.into_owned())).collect::<Vec<_>>(),
+                rest.to_owned(),
+            )
         };
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(
@@ -233,7 +240,7 @@ mod tests {
         assert_eq!(text("-a b"), (vec![], "-a b".to_owned()));
         assert_eq!(text("--"), (vec![], String::new()));
         let (flags, _) = flags("--\"x=y\"=z", '\\');
-        assert_eq!((flags[0].value, flags[0].text.as_str()), (Some((5, 4)), "--x=y=z"));
+        assert_eq!((flags[0].value, &*flags[0].text), (Some((5, 4)), "--x=y=z"));
     }
 
     #[test]

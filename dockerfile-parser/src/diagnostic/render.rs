@@ -19,7 +19,7 @@ const LEAD: usize = 40;
 /// help: add where to
 /// ```
 ///
-/// Warnings name their rule, so that it can be skipped. The text ends with a line feed. For many findings about one file
+/// A check names itself, so that it can be skipped. The text ends with a line feed. For many findings about one file
 /// make the index once and use [`render_with`].
 pub fn render(file_name: &str, source: &[u8], diagnostic: &Diagnostic) -> String {
     render_with(file_name, &LineIndex::new(source), diagnostic)
@@ -52,10 +52,13 @@ pub fn render_with(file_name: &str, index: &LineIndex<'_>, diagnostic: &Diagnost
         excerpt.push('…');
     }
 
-    let (label, rule) = match diagnostic.severity {
-        Severity::Error => ("error", String::new()),
-        Severity::Warning => ("warning", format!(" ({})", diagnostic.code)),
+    let label = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
     };
+    // Checks are named in capitals, and may be errors by the author's wish.
+    let is_check = diagnostic.code.starts_with(|c: char| c.is_ascii_uppercase());
+    let rule = if is_check { format!(" ({})", diagnostic.code) } else { String::new() };
     let number = start.line.to_string();
     let gutter = " ".repeat(number.len());
     let mut text = format!(

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::ast::ArgDeclaration;
 use crate::statement::Arguments;
+use std::collections::BTreeMap;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Vec<ArgDeclaration>> {
     cx.no_flags();
@@ -11,6 +12,7 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Vec<ArgDeclaration>> {
         cx.missing("a name", "ARG VERSION=1.0");
         return None;
     };
+    let descriptions = descriptions(cx.comments);
     let mut declarations = Vec::with_capacity(words.len());
     for (name, default) in words {
         if let Some(default) = default
@@ -18,14 +20,13 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Vec<ArgDeclaration>> {
         {
             cx.error("blank-name", name.span.to(default.span), "ARG has a default without a name");
         }
-        let comment = describe(cx.comments, &name.text);
+        let comment = descriptions.get(name.text.as_str()).map(|text| (*text).to_owned());
         declarations.push(ArgDeclaration { name: name.clone(), default: default.clone(), comment });
     }
     Some(declarations)
 }
 
-/// The text after `name ` in the first comment that starts so.
-fn describe(comments: &[String], name: &str) -> Option<String> {
-    let text = comments.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    (!name.is_empty()).then(|| text.to_owned())
+/// Comments of the form `name text`, by name; of several the first.
+fn descriptions(comments: &[String]) -> BTreeMap<&str, &str> {
+    comments.iter().rev().filter_map(|line| line.split_once(' ')).collect()
 }

@@ -29,7 +29,7 @@ pub(super) fn sources(cx: &mut Context<'_>) -> Option<(Vec<Source>, Word)> {
         Some(Source::Path(word)) => word,
         Some(Source::Heredoc(heredoc)) => {
             let message = format!("a here-document cannot be the destination of {}", cx.name);
-            cx.error_help("heredoc-destination", heredoc.span, message, "add where to, behind it");
+            cx.error_help("heredoc-destination", heredoc.span, message, "name the destination behind it");
             return None;
         }
         None => {
@@ -49,10 +49,7 @@ pub(super) fn sources(cx: &mut Context<'_>) -> Option<(Vec<Source>, Word)> {
 /// (`<< "a b"`).
 fn operands(cx: &mut Context<'_>) -> Vec<Source> {
     let all = cx.joined.text();
-    let rest = cx.statement.rest.clone();
-    // The text behind the flags ends where the statement ends, and is a slice of the joined text.
-    let end = all.trim_end().len();
-    let mut position = end - rest.text.len();
+    let (mut position, end) = (cx.statement.rest.start, cx.statement.rest.end);
     let mut operands = Vec::new();
     let mut heredocs = std::mem::take(&mut cx.heredocs).into_iter();
     for (word, _) in heredoc::openings(all) {

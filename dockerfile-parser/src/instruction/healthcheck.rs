@@ -4,6 +4,7 @@ use super::{Context, command_line};
 use crate::ast::{CommandLine, Healthcheck, Word};
 use crate::duration;
 use crate::flags::{Flags, Takes};
+use crate::span::Span;
 use crate::statement::Arguments;
 use crate::suggest;
 use std::time::Duration;
@@ -40,7 +41,8 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Healthcheck> {
 
 fn none(cx: &mut Context<'_>, kind: &Word, command: &Arguments) -> Option<Healthcheck> {
     if !matches!(command, Arguments::None) {
-        let span = crate::span::Span::new(kind.span.end, cx.statement.rest.span.end);
+        let rest = cx.joined.span(cx.statement.rest.clone());
+        let span = Span::new(kind.span.end, rest.end);
         cx.error("extra-argument", span, "HEALTHCHECK NONE takes nothing more");
         return None;
     }

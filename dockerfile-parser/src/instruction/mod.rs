@@ -34,15 +34,19 @@ pub(crate) enum Meaning {
 
 /// A statement on its way to a meaning.
 pub(crate) struct Context<'a> {
-    /// The keyword in upper case.
-    pub(crate) name: String,
+    /// The keyword in upper case; empty if it is unknown.
+    pub(crate) name: &'static str,
     pub(crate) statement: &'a Statement,
     /// The text the statement was cut from.
     pub(crate) joined: &'a Joined,
+    /// The whole file.
+    pub(crate) source: &'a [u8],
     pub(crate) escape: char,
     pub(crate) comments: &'a [String],
     /// Those opened on the statement's line, with their bodies.
     pub(crate) heredocs: Vec<Heredoc>,
+    /// End of the last here-document's terminator.
+    pub(crate) heredocs_end: Option<usize>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -62,7 +66,7 @@ impl Context<'_> {
     }
 
     fn flags(&mut self, known: &[Known]) -> Flags {
-        Flags::check(&self.name, &self.statement.flags, known, &mut self.diagnostics)
+        Flags::check(self.name, &self.statement.flags, known, &mut self.diagnostics)
     }
 
     fn no_flags(&mut self) {
@@ -100,7 +104,7 @@ fn command_line(arguments: &Arguments) -> Option<CommandLine> {
 
 /// Finds out what a statement says; `None` after reporting why it says nothing.
 pub(crate) fn parse(cx: &mut Context<'_>) -> Option<Meaning> {
-    let kind = match cx.name.as_str() {
+    let kind = match cx.name {
         "FROM" => return from::parse(cx).map(Meaning::From),
         "RUN" => run::parse(cx).map(InstructionKind::Run),
         "CMD" => command::parse(cx).map(InstructionKind::Cmd),

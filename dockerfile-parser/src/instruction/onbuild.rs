@@ -11,8 +11,8 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
         cx.missing("an instruction", "ONBUILD COPY . /app");
         return None;
     };
-    let name = trigger.name();
-    if matches!(name.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") {
+    let name = trigger.name;
+    if matches!(name, "ONBUILD" | "FROM" | "MAINTAINER") {
         let message = format!("{name} cannot be a trigger");
         cx.error_help(
             "bad-trigger",
@@ -24,25 +24,28 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
     }
     let mut text = trigger.source.text.clone();
     for heredoc in &cx.heredocs {
+        // The body as it stands: tabs are stripped when the trigger is parsed.
+        let body = &cx.source[heredoc.body_span.start..heredoc.body_span.end];
         text.push('\n');
-        text.push_str(&heredoc.body);
+        text.push_str(&String::from_utf8_lossy(body));
         text.push_str(&heredoc.name);
     }
-    let end = cx.heredocs.last().map_or(0, |h| h.body_span.end);
     let mut inner = Context {
         name,
         statement: trigger,
         joined: cx.joined,
+        source: cx.source,
         escape: cx.escape,
         comments: &[],
         heredocs: std::mem::take(&mut cx.heredocs),
+        heredocs_end: cx.heredocs_end,
         diagnostics: std::mem::take(&mut cx.diagnostics),
     };
     let meaning = super::parse(&mut inner);
     cx.diagnostics = inner.diagnostics;
     let Some(Meaning::Kind(kind)) = meaning else { return None };
     let mut span = trigger.source.span;
-    span.end = span.end.max(end);
+    span.end = cx.heredocs_end.unwrap_or(span.end);
     let instruction = Instruction {
         span,
         keyword: trigger.keyword.clone(),

@@ -15,16 +15,15 @@ fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
             stage.instructions.iter().map(|i| (i.keyword.text.as_str(), i.keyword.span, &i.comments[..])),
         );
     }
-    let is_lower = |keyword: &str| keyword == keyword.to_lowercase();
-    let is_upper = |keyword: &str| keyword == keyword.to_uppercase();
+    // Keywords of known instructions are ASCII.
+    let is_lower = |keyword: &str| !keyword.bytes().any(|b| b.is_ascii_uppercase());
+    let is_upper = |keyword: &str| !keyword.bytes().any(|b| b.is_ascii_lowercase());
     let lower = keywords.iter().filter(|(keyword, ..)| is_lower(keyword)).count();
     let upper = keywords.iter().filter(|(keyword, ..)| is_upper(keyword)).count();
     for (keyword, span, comments) in keywords {
-        let (consistent, wanted) = match lower > upper {
-            true => (is_lower(keyword), keyword.to_lowercase()),
-            false => (is_upper(keyword), keyword.to_uppercase()),
-        };
+        let consistent = if lower > upper { is_lower(keyword) } else { is_upper(keyword) };
         if !consistent {
+            let wanted = if lower > upper { keyword.to_lowercase() } else { keyword.to_uppercase() };
             let message = format!("\"{keyword}\" is not in the case of most instructions of this file");
             report.add(comments, span, message, format!("write {wanted}"));
         }

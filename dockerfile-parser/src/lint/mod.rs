@@ -74,7 +74,7 @@ const EXPERIMENTAL: [&str; 1] = ["InvalidDefinitionDescription"];
 pub(crate) struct Subject<'a> {
     pub(crate) dockerfile: &'a Dockerfile,
     pub(crate) source: &'a [u8],
-    /// Empty lines within continuations, with the comments above the instruction.
+    /// For each instruction with empty lines in its continuation the first of them, and the comments above it.
     pub(crate) empty_continuations: &'a [(Span, Vec<String>)],
 }
 
@@ -83,21 +83,32 @@ pub(crate) struct Report<'a> {
     checks: &'a Checks,
     rule: &'static str,
     findings: Vec<Diagnostic>,
+    /// The last comment block (its address and length) that was looked into, and whether the rule is on below it. One
+    /// instruction may have very many findings.
+    last: Option<(*const String, usize, bool)>,
 }
 
 impl Report<'_> {
     /// Adds a finding, unless the rule is off there. `comments` are those above the instruction.
     fn add(&mut self, comments: &[String], span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let finding = self.checks.finding(self.rule, comments, span, message);
-        self.findings.extend(finding.map(|diagnostic| diagnostic.help(help)));
+        let on = match self.last {
+            Some((block, length, on)) if (block, length) == (comments.as_ptr(), comments.len()) => on,
+            _ => self.checks.is_on(self.rule, comments),
+        };
+        self.last = Some((comments.as_ptr(), comments.len(), on));
+        if on {
+            let severity = self.checks.severity();
+            let (message, help) = (message.into(), Some(help.into()));
+            self.findings.push(Diagnostic { severity, code: self.rule, message, span, help });
+        }
     }
 }
 
 /// Runs all rules.
 pub(crate) fn run(subject: &Subject<'_>, checks: &Checks) -> Vec<Diagnostic> {
-    let mut report = Report { checks, rule: "", findings: Vec::new() };
+    let mut report = Report { checks, rule: "", findings: Vec::new(), last: None };
     for rule in &RULES {
-        report.rule = rule.name;
+        (report.rule, report.last) = (rule.name, None);
         (rule.check)(subject, &mut report);
     }
     report.findings

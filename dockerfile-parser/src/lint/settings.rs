@@ -102,9 +102,13 @@ impl Checks {
         span: Span,
         message: impl Into<String>,
     ) -> Option<Diagnostic> {
-        let severity = if self.error { Severity::Error } else { Severity::Warning };
-        let diagnostic = Diagnostic { severity, code: rule, message: message.into(), span, help: None };
+        let diagnostic =
+            Diagnostic { severity: self.severity(), code: rule, message: message.into(), span, help: None };
         self.is_on(rule, comments).then_some(diagnostic)
+    }
+
+    pub(super) fn severity(&self) -> Severity {
+        if self.error { Severity::Error } else { Severity::Warning }
     }
 
     /// Warnings about rules that do not exist: to skip them skips nothing.

@@ -80,7 +80,8 @@ impl<T> Value<T> {
 /// A field: its key, the key as written, its value if it has one.
 struct Field {
     key: Key,
-    written: String,
+    /// The key or alias that was written, in lower case.
+    written: &'static str,
     value: Option<Value<String>>,
 }
 
@@ -97,14 +98,15 @@ impl Fields {
         let mut fields: Vec<Field> = Vec::new();
         for field in csv::fields(spec).ok_or(MountError::Csv)? {
             let (written, value) = match field.split_once('=') {
-                Some((key, value)) => (key.to_lowercase(), Some(value)),
-                None => (field.to_lowercase(), None),
+                Some((key, value)) => (key, Some(value)),
+                None => (&*field, None),
             };
-            let Some((_, key)) = KEYS.iter().find(|(name, _)| *name == written).copied() else {
-                return Err(MountError::UnknownKey { key: written });
+            let known = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(written));
+            let Some((written, key)) = known.copied() else {
+                return Err(MountError::UnknownKey { key: written.to_owned() });
             };
             if value.is_none() && !matches!(key, Key::ReadOnly | Key::ReadWrite | Key::Required) {
-                return Err(MountError::NoValue { key: written });
+                return Err(MountError::NoValue { key: written.to_owned() });
             }
             let contradicts = |other: Key| {
                 matches!((key, other), (Key::ReadOnly, Key::ReadWrite) | (Key::ReadWrite, Key::ReadOnly))
@@ -112,7 +114,10 @@ impl Fields {
             if let Some(earlier) =
                 fields.iter().find(|earlier| earlier.key == key || contradicts(earlier.key))
             {
-                return Err(MountError::Twice { first: earlier.written.clone(), second: written });
+                return Err(MountError::Twice {
+                    first: earlier.written.to_owned(),
+                    second: written.to_owned(),
+                });
             }
             let value = match value {
                 Some(value) if key == Key::From => {
@@ -122,7 +127,7 @@ impl Fields {
                     Some(Value::Known(value.to_owned()))
                 }
                 Some(value) => Some(
-                    expand(value).map_err(|source| MountError::Expand { key: written.clone(), source })?,
+                    expand(value).map_err(|source| MountError::Expand { key: written.to_owned(), source })?,
                 ),
                 None => None,
             };
@@ -172,7 +177,7 @@ impl Fields {
         match choices.iter().find(|(name, _)| *name == lower) {
             Some((_, value)) => Ok(Value::Known(Some(*value))),
             None => Err(MountError::UnknownValue {
-                key: field.written.clone(),
+                key: field.written.to_owned(),
                 value: text.to_owned(),
                 known: choices.iter().map(|(name, _)| *name).collect(),
             }),
@@ -185,7 +190,7 @@ impl Fields {
             Some(Field { value: None, .. }) => Ok(Some(true)),
             Some(Field { written, value: Some(Value::Known(text)), .. }) => match boolean(text) {
                 Some(on) => Ok(Some(on)),
-                None => Err(MountError::NotBoolean { key: written.clone(), value: text.clone() }),
+                None => Err(MountError::NotBoolean { key: (*written).to_owned(), value: text.clone() }),
             },
             _ => Ok(None),
         }
@@ -197,7 +202,7 @@ impl Fields {
         let digits = !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
         match u32::from_str_radix(text, radix) {
             Ok(number) if digits => Ok(Some(number)),
-            _ => Err(MountError::NotNumber { key: field.written.clone(), value: text.to_owned(), radix }),
+            _ => Err(MountError::NotNumber { key: field.written.to_owned(), value: text.to_owned(), radix }),
         }
     }
 
@@ -230,7 +235,7 @@ impl Fields {
         let foreign =
             self.0.iter().find(|f| !matches!(f.key, Key::Type | Key::Target) && !allowed.contains(&f.key));
         match foreign {
-            Some(field) => Err(MountError::NotForType { key: field.written.clone(), kind }),
+            Some(field) => Err(MountError::NotForType { key: field.written.to_owned(), kind }),
             None => Ok(()),
         }
     }

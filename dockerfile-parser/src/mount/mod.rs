@@ -61,6 +61,9 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
         if value.contains('$') {
             return Ok(Value::Unknown);
         }
+        if !value.contains(['\'', '"', escape]) {
+            return Ok(Value::Known(value.to_owned()));
+        }
         expander.word(value, &|_| None).map(|expanded| Value::Known(expanded.text))
     })?;
     interpret(&fields).map(drop)
