@@ -5,7 +5,9 @@ use super::spec::SpecError;
 use super::style::Style;
 use super::verbs::run::RunError;
 use crate::bases::BaseError;
+use crate::export::ExportError;
 use crate::image::ImageError;
+use crate::import::ImportError;
 use crate::store::StoreError;
 use crate::userns::UsernsError;
 use registry_client::client::RequestError;
@@ -61,6 +63,12 @@ pub enum UsageError {
     /// An archive for the eyes.
     #[error("an archive is not written to a terminal; add dest=FILE to the output, or redirect it")]
     ArchiveOnTerminal,
+    /// `save` without a file.
+    #[error("an archive is not written to a terminal; write -o FILE, or redirect it")]
+    SaveOnTerminal,
+    /// `load` without a file.
+    #[error("an archive is not typed; write -i FILE, or pipe it in")]
+    LoadFromTerminal,
     /// Several platforms.
     #[error("--platform: one platform is built at a time; run the build once for each")]
     ManyPlatforms,
@@ -129,6 +137,12 @@ pub enum Failure {
     /// An image that is fetched.
     #[error(transparent)]
     Base(Box<BaseError>),
+    /// An image cannot be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// An archive cannot be read.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A program cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),

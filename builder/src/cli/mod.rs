@@ -71,7 +71,7 @@ pub struct Around<'a> {
 
 fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
     let environment = around.environment;
-    use verbs::{history, images, inspect, login, logout, pull, rmi, tag, version};
+    use verbs::{history, images, inspect, load, login, logout, pull, rmi, save, tag, version};
     let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
     let out = &mut io::stdout();
@@ -89,6 +89,8 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Rmi(args) => rmi::run(&args, &store()?, out)?,
         Command::Login(args) => login::run(args, environment, out)?,
         Command::Logout(args) => logout::run(&args, environment, out)?,
+        Command::Save(args) => save::run(&args, &store()?)?,
+        Command::Load(args) => load::run(&args, &store()?, out)?,
         Command::Pull(args) => pull::run(args, environment, around.style, out)?,
         Command::Version(args) => version::run(&args, out)?,
         _ => return Err(Failure::NotThere("this verb".to_owned())),

@@ -175,3 +175,30 @@ fn names_come_and_go() {
     assert_eq!(removed, format!("Untagged: app:1\nUntagged: {}\nDeleted: {id}\n", OTHER));
     assert_eq!(bench.images(&["-q"]), "");
 }
+
+#[test]
+fn archives_go_out_and_come_in() {
+    let bench = Bench::new();
+    let app = bench.image("1234", "2024-06-15T10:00:00Z", &[APP, "docker.io/library/app:2"]);
+    let nameless = bench.image("12345", "2024-06-15T10:00:00Z", &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("images.tar");
+    let path = path.to_str().unwrap();
+    save::run(&args(&["-o", path, "app:1", &short(&nameless), "app:2", "app:1"]), &bench.store).unwrap();
+    let error = save::run(&args(&["-o", path, "nothing"]), &bench.store).unwrap_err();
+    assert!(matches!(error, Failure::NoImage(_)), "{error}");
+
+    let other = Bench::new();
+    let load = |words: &[&str]| {
+        let mut out = Vec::new();
+        load::run(&args(words), &other.store, &mut out).map(|()| String::from_utf8(out).unwrap())
+    };
+    assert_eq!(
+        load(&["-i", path]).unwrap(),
+        format!("Loaded image: app:1\nLoaded image: app:2\nLoaded image ID: {nameless}\n")
+    );
+    assert_eq!(load(&["-q", "-i", path]).unwrap(), format!("app:1\napp:2\n{nameless}\n"));
+    assert_eq!(other.images(&["-q", "--no-trunc"]).lines().filter(|id| *id == app.to_string()).count(), 1);
+    assert_eq!(other.images(&[]).lines().count(), 4);
+    assert!(matches!(load(&["-i", "/does/not/exist"]), Err(Failure::Import(_))));
+}
