@@ -14,7 +14,7 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The same for containerd, which takes `ref.name` for a tag alone.
 pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The most that is read of a manifest or index, in bytes (distribution-spec: 4 MiB).
-const LIMIT: u64 = 4 << 20;
+pub(super) const LIMIT: u64 = 4 << 20;
 
 /// An entry of `index.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]

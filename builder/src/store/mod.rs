@@ -31,6 +31,7 @@
 //! exclusively. [`Store::lock`] keeps two of them from making the same thing.
 
 mod blobs;
+mod collect;
 mod document;
 mod error;
 mod hasher;
@@ -46,6 +47,7 @@ mod stamp;
 mod tests;
 
 pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError, FinishedBlob, UnhashedBlob};
+pub use collect::{Collected, Keep};
 pub use error::StoreError;
 pub(crate) use hasher::Hasher;
 pub use images::{CONTAINERD_NAME, Image, Images, REF_NAME};

@@ -6,6 +6,7 @@ use registry_client::media_type::MediaType;
 use std::io::Write;
 use std::time::UNIX_EPOCH;
 
+mod collect;
 mod crash;
 
 fn temporary() -> (tempfile::TempDir, Store) {

@@ -1,8 +1,8 @@
-//! `rmi`: takes names away, and images that have none left.
+//! `rmi`: takes names away, and images that have none left, with what only they needed.
 
 use crate::cli::failure::Failure;
 use crate::cli::local;
-use crate::store::Store;
+use crate::store::{Keep, Store, StoreError};
 use std::io::Write;
 
 /// Flags of `build rmi`.
@@ -28,7 +28,11 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failur
             other => other?,
         }
     }
-    Ok(())
+    match store.collect(Keep::Cache) {
+        // Its files go with the next one that is removed while nothing is built.
+        Ok(_) | Err(StoreError::InUse { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn remove(text: &str, force: bool, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {

@@ -77,3 +77,38 @@ fn what_is_there_is_replaced_and_never_followed() {
     assert!(matches!(&error, ExportError::File { path, .. } if *path == to.join("tool")), "{error}");
     assert!(to.join("tool/precious").exists());
 }
+
+/// The whole way: layers unpacked, laid on each other by the kernel, and flattened.
+#[test]
+#[allow(clippy::print_stderr)]
+fn an_image_is_flattened() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("SLIPWAY_REQUIRE_TOOLS").is_none_or(|v| v != "1"), "mounting needs root");
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let (dir, store) = store();
+    let image = image(&store);
+    assert!(matches!(lower_directories(&store, &image), Err(ExportError::NotUnpacked(_))));
+    for layer in &image.layers {
+        let builder = store.layers().begin(layer.diff_id).unwrap();
+        let blob = store.blobs().open(&layer.descriptor.digest).unwrap();
+        let mut tar = Decoder::detect(blob).unwrap();
+        let options = crate::layer::ApplyOptions::default();
+        let stats = crate::layer::apply(&mut tar, &builder.path(), XattrFlavor::Trusted, &options).unwrap();
+        builder.commit(stats.bytes).unwrap();
+    }
+    let view = crate::rootfs::overlay::overlay_view(&lower_directories(&store, &image).unwrap()).unwrap();
+    let to = dir.path().join("out");
+    local_directory(&view, &to, None).unwrap();
+    assert_eq!(std::fs::read_to_string(to.join("etc/os-release")).unwrap(), "ID=base\n");
+    assert_eq!(std::fs::read_to_string(to.join("app/hello")).unwrap().len(), 6000);
+    let mut out = Vec::new();
+    tree_archive(&view, XattrFlavor::Trusted, None, &mut out).unwrap();
+    let names: Vec<String> = tar::Archive::new(&out[..])
+        .entries()
+        .unwrap()
+        .map(|e| e.unwrap().path().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["app/", "app/hello", "etc/", "etc/os-release"]);
+}

@@ -1,0 +1,167 @@
+//! Garbage: what no image and no step record refers to any more.
+
+use super::document;
+use super::error::{At, StoreError};
+use super::images::LIMIT;
+use super::records::StepRecord;
+use super::snapshots::SnapshotId;
+use super::{LayerBlob, Store};
+use registry_client::config::ImageConfig;
+use registry_client::descriptor::Descriptor;
+use registry_client::digest::{DiffId, Digest};
+use registry_client::manifest::{Index, Manifest};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// What stays without an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Results of steps: the next build can use them.
+    Cache,
+    /// Nothing.
+    Images,
+}
+
+/// What was collected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Blobs.
+    pub blobs: usize,
+    /// Unpacked layers.
+    pub layers: usize,
+    /// Results of steps.
+    pub snapshots: usize,
+    /// Bytes of all those, as their files are long.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Moves everything aside that no image needs, and, as `keep` says, the results of steps; it is deleted when the
+    /// store is closed. What a running build uses is not known here, so there may be none.
+    ///
+    /// # Errors
+    /// `InUse` while another process has the store open; when something cannot be read or moved.
+    pub fn collect(&self, keep: Keep) -> Result<Collected, StoreError> {
+        self.exclusively(|store| Collector::mark(store, keep)?.sweep())
+    }
+}
+
+/// What is to stay.
+struct Collector<'a> {
+    store: &'a Store,
+    blobs: BTreeSet<Digest>,
+    layers: BTreeSet<DiffId>,
+    snapshots: BTreeSet<SnapshotId>,
+}
+
+impl<'a> Collector<'a> {
+    fn mark(store: &'a Store, keep: Keep) -> Result<Self, StoreError> {
+        let (blobs, layers, snapshots) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut marked = Self { store, blobs, layers, snapshots };
+        for image in store.images().list()? {
+            marked.image(&image.descriptor);
+        }
+        if keep == Keep::Cache {
+            marked.cache()?;
+        }
+        for layer in store.layers().list()? {
+            if marked.layers.contains(&layer.meta.diff_id) {
+                marked.snapshots.extend(layer.snapshot);
+            }
+        }
+        // Forms of a layer are as good as the layer.
+        for layer in &marked.layers {
+            let forms = store.layers().blobs_of(*layer);
+            marked.blobs.extend(forms.iter().map(|form| form.digest).chain([layer.0]));
+        }
+        Ok(marked)
+    }
+
+    /// Marks a document and what it refers to. What is absent or damaged refers to nothing.
+    fn image(&mut self, descriptor: &Descriptor) {
+        if !self.blobs.insert(descriptor.digest) {
+            return;
+        }
+        let Ok(text) = self.store.blobs().read(&descriptor.digest, LIMIT) else { return };
+        if descriptor.media_type.is_index() {
+            let Ok(index) = serde_json::from_slice::<Index>(&text) else { return };
+            index.manifests.iter().chain(&index.subject).for_each(|child| self.image(child));
+            return;
+        }
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { return };
+        self.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
+        self.blobs.insert(manifest.config.digest);
+        manifest.subject.iter().for_each(|subject| self.image(subject));
+        if let Ok(text) = self.store.blobs().read(&manifest.config.digest, LIMIT)
+            && let Ok(config) = serde_json::from_slice::<ImageConfig>(&text)
+        {
+            self.layers.extend(config.rootfs.diff_ids);
+        }
+    }
+
+    /// Marks the results that records name, and the layers they were packed to.
+    fn cache(&mut self) -> Result<(), StoreError> {
+        for path in entries(self.store.path("cache/steps"))? {
+            let Some(record) = document::read::<StepRecord>(&path) else { continue };
+            let Some(snapshot) = self.store.snapshots().get(&record.snapshot) else { continue };
+            self.snapshots.insert(snapshot.id);
+            self.layers.extend(snapshot.meta.diff_id);
+        }
+        Ok(())
+    }
+
+    /// Moves away what is not marked; what refers to something goes before it.
+    fn sweep(self) -> Result<Collected, StoreError> {
+        let store = self.store;
+        let mut collected = Collected::default();
+        for path in entries(store.path("cache/steps"))? {
+            let record: Option<StepRecord> = document::read(&path);
+            if !record.is_some_and(|r| self.snapshots.contains(&r.snapshot)) {
+                store.discard(&path)?;
+            }
+        }
+        for path in entries(store.path("cache/content"))? {
+            let id: Option<SnapshotId> = document::read(&path);
+            if !id.is_some_and(|id| self.snapshots.contains(&id)) {
+                store.discard(&path)?;
+            }
+        }
+        for layer in store.layers().list()? {
+            if !self.layers.contains(&layer.meta.diff_id) {
+                store.layers().remove(layer.meta.diff_id)?;
+                collected.layers += 1;
+                // A linked one takes no space of its own.
+                collected.bytes += if layer.snapshot.is_none() { layer.meta.size } else { 0 };
+            }
+        }
+        for snapshot in store.snapshots().list()? {
+            if !self.snapshots.contains(&snapshot.id) {
+                store.snapshots().discard(&snapshot.id)?;
+                collected.snapshots += 1;
+                collected.bytes += snapshot.meta.size;
+            }
+        }
+        for blob in store.blobs().list()? {
+            if !self.blobs.contains(&blob.digest) {
+                store.blobs().remove(&blob.digest)?;
+                collected.blobs += 1;
+                collected.bytes += blob.size;
+            }
+        }
+        for path in entries(store.path("cache/blobs"))? {
+            let forms: Option<Vec<LayerBlob>> = document::read(&path);
+            if !forms.is_some_and(|forms| forms.iter().any(|form| store.blobs().contains(&form.digest))) {
+                store.discard(&path)?;
+            }
+        }
+        Ok(collected)
+    }
+}
+
+fn entries(directory: PathBuf) -> Result<Vec<PathBuf>, StoreError> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(&directory).at("list", &directory)? {
+        paths.push(entry.at("list", &directory)?.path());
+    }
+    Ok(paths)
+}
