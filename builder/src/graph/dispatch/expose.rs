@@ -83,7 +83,7 @@ fn check_host(host: &str, span: u16) -> Result<(), &'static str> {
     };
     if let Some(address) = address.filter(|address| !address.is_empty()) {
         let plain = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-        plain.parse::<std::net::IpAddr>().map_err(|_| "its address is no IP address")?;
+        plain.parse::<core::net::IpAddr>().map_err(|_| "its address is no IP address")?;
     }
     if !ports.is_empty() {
         let (first, last) = range(ports)?;
