@@ -181,3 +181,22 @@ fn size(bytes: u64) -> String {
         _ => format!("{} MB", bytes / 1_000_000),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_that() {
+        let path = Path::new("/proc/self/no/such/file");
+        for kind in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
+            let error = StoreError::io("write", path, kind).wanting(Some(12_345_678));
+            let text = error.to_string();
+            assert!(text.starts_with("no space left for /proc/self/no/such/file: "), "{text}");
+            assert!(text.contains(" free, 12 MB needed; make room"), "{text}");
+        }
+        let other = StoreError::io("write", path, rustix::io::Errno::ROFS).wanting(Some(1));
+        assert_eq!(other.to_string(), "cannot write /proc/self/no/such/file");
+        assert!(free_bytes(&std::env::temp_dir().join("absent/absent")) > 0);
+    }
+}
