@@ -34,6 +34,16 @@ impl<'a> Name<'a> {
         Ok(Self(components))
     }
 
+    /// A name whose components were checked before.
+    pub(super) fn from_components(components: Vec<&'a [u8]>) -> Self {
+        Self(components)
+    }
+
+    /// All components.
+    pub(super) fn components(&self) -> &[&'a [u8]] {
+        &self.0
+    }
+
     /// The last component; `None` for the target itself.
     pub(super) fn last(&self) -> Option<&'a [u8]> {
         self.0.last().copied()

@@ -1,6 +1,8 @@
 //! Archives, good and hostile, and the directories they become.
 
+use super::super::archive::Timestamp;
 use super::super::testing::{FLAVOR, Tape, is_root, listing, packed, skip, unpack};
+use super::super::xattr;
 use super::*;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
