@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! layer directory ──pack──▶ tar ──LayerWriter──▶ DiffId, copy of the tar, compressed blob and its digest
-//! layer directory ◀─apply── tar ◀──Decoder──── blob
+//! layer directory ◀─apply── tar ◀──Decoder──── blob       (unpack: all of it at once)
 //! layer directory ──scan──▶ Tree ──▶ ContentId, differences
 //! ```
 //!
@@ -36,6 +36,6 @@ pub use apply::{ApplyError, ApplyLimits, ApplyOptions, ApplyStats, apply};
 pub use archive::ArchiveError;
 pub use compress::{Compression, Decoder, Encoder};
 pub use pack::{MtimePrecision, PackError, PackOptions, PackStats, pack};
-pub use pipeline::{BlobDigest, LayerDigests, LayerWriter};
+pub use pipeline::{BlobDigest, LayerDigests, LayerWriter, UnpackError, Unpacked, unpack};
 pub use tree::{Change, Difference, ScanError, Tree, TreeEntry, TreeKind, scan};
 pub use walk::WalkError;

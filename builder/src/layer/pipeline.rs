@@ -4,7 +4,17 @@
 //! pack ──chunks──┬──▶ thread "diff-id": SHA-256 of the tar
 //!                └──▶ thread "layer":   copy of the tar; Encoder (its own threads) ─▶ SHA-256 of the blob ─▶ blob
 //! ```
+//! And the other way:
+//!
+//! ```text
+//! blob ─▶ thread "decode": Decoder ──chunks──┬──▶ thread "diff-id": SHA-256 of the tar
+//!                                            └──▶ apply
+//! ```
 //! The chunks are shared, not copied, and used again: at most a few MiB are under way.
+
+mod unpack;
+
+pub use unpack::{UnpackError, Unpacked, unpack};
 
 use super::compress::{Compression, Encoder};
 use registry_client::digest::{DiffId, Digest, Digester};
@@ -198,72 +208,4 @@ fn panicked() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn input() -> Vec<u8> {
-        (0..3_000_000u32).flat_map(|n| (n / 9).to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn digests_are_of_what_was_written() {
-        let input = input();
-        for compression in [Compression::None, Compression::Gzip { level: 1 }, Compression::Zstd { level: 1 }]
-        {
-            let (tar, blob) = (Shared::default(), Shared::default());
-            let sinks =
-                (Some(Box::new(tar.clone()) as Sink), Some((compression, Box::new(blob.clone()) as Sink)));
-            let mut writer = LayerWriter::new(sinks.0, sinks.1, NonZeroUsize::new(2).unwrap()).unwrap();
-            for piece in input.chunks(100_000) {
-                writer.write_all(piece).unwrap();
-            }
-            let digests = writer.finish().unwrap();
-            assert_eq!(digests.diff_id, DiffId(Digest::of(&input)));
-            assert_eq!(digests.size, input.len() as u64);
-            assert_eq!(*tar.0.lock().unwrap(), input);
-            let blob = blob.0.lock().unwrap();
-            assert_eq!(digests.blob, Some(BlobDigest { digest: Digest::of(&blob), size: blob.len() as u64 }));
-            let mut decoded = Vec::new();
-            let mut decoder = crate::layer::Decoder::detect(&blob[..]).unwrap();
-            io::Read::read_to_end(&mut decoder, &mut decoded).unwrap();
-            assert_eq!(decoded, input);
-        }
-    }
-
-    #[test]
-    fn only_the_diff_id() {
-        let writer = LayerWriter::new(None, None, NonZeroUsize::MIN).unwrap();
-        let digests = writer.finish().unwrap();
-        assert_eq!((digests.diff_id, digests.size, digests.blob), (DiffId(Digest::of(b"")), 0, None));
-    }
-
-    #[test]
-    fn a_full_disk_is_told_at_the_end() {
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut writer = LayerWriter::new(Some(Box::new(Full)), None, NonZeroUsize::MIN).unwrap();
-        let _ = writer.write_all(&input());
-        assert_eq!(writer.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
-    }
-}
+mod tests;

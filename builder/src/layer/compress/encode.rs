@@ -1,7 +1,7 @@
 //! The encoder: blocks go out to threads and come back in order.
 
 use super::Compression;
-use super::blocks::{BLOCK, BlockEncoder};
+use super::blocks::{BlockEncoder, Shape};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -9,16 +9,14 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Blocks under way, input and output of each together about two MiB.
-const MAX_IN_FLIGHT: usize = 6;
-
 /// Compresses what is written to it, on several threads, into `W`.
 ///
 /// [`finish`](Self::finish) must be called: what was written last is still in memory until then.
 pub struct Encoder<W: Write> {
     out: W,
-    /// What is gathered for the next block.
+    /// What is gathered for the next block, and how long that one is.
     block: Vec<u8>,
+    block_length: usize,
     /// Whether any block was written: an empty stream is an empty member, and not no bytes at all.
     started: bool,
     workers: Option<Workers>,
@@ -51,13 +49,20 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// When a thread cannot be started, or the level is none.
     pub fn new(out: W, compression: Compression, threads: NonZeroUsize) -> io::Result<Self> {
-        let threads = threads.get().min(MAX_IN_FLIGHT - 1);
+        let shape = Shape::of(compression).unwrap_or(Shape { block: 0, threads: 0 });
+        let threads = threads.get().min(shape.threads);
         let mut encoders = Vec::new();
         for _ in 0..threads {
             encoders.extend(BlockEncoder::new(compression)?);
         }
         let workers = if encoders.is_empty() { None } else { Some(Workers::start(encoders)?) };
-        Ok(Self { out, block: Vec::new(), started: false, workers })
+        Ok(Self {
+            out,
+            block: Vec::with_capacity(shape.block),
+            block_length: shape.block,
+            started: false,
+            workers,
+        })
     }
 
     /// Compresses what is left, waits for all threads, and gives back what was written to.
@@ -113,9 +118,9 @@ impl<W: Write> Write for Encoder<W> {
         if self.workers.is_none() {
             return self.out.write(bytes);
         }
-        let length = bytes.len().min(BLOCK - self.block.len());
+        let length = bytes.len().min(self.block_length - self.block.len());
         self.block.extend_from_slice(&bytes[..length]);
-        if self.block.len() == BLOCK {
+        if self.block.len() == self.block_length {
             self.submit()?;
         }
         Ok(length)

@@ -3,7 +3,7 @@
 //! [`Encoder`] cuts its input into blocks of a fixed size and compresses each on its own, so the output does not depend on the
 //! number of threads, on timing, or on how the input was written to it. A gzip block is a *member*, a zstd block is a *frame*;
 //! both formats say that a file is any number of them (RFC 1952 section 2.2, RFC 8878 section 3), and estargz and
-//! zstd:chunked layers have always relied on it. Memory is bounded by the blocks under way, 12 MiB at most.
+//! zstd:chunked layers have always relied on it. Memory is bounded by the blocks under way: below 16 MiB at the default levels.
 //!
 //! [`Decoder`] reads both, and what is not compressed.
 
@@ -47,7 +47,11 @@ pub struct LevelError {
 
 impl Compression {
     /// gzip, when nobody says which level.
-    pub const GZIP_LEVEL: u8 = 6;
+    ///
+    /// Of 827 MiB of /usr, CPU time and size: level 1 6.3 s, 348 MiB; **4** 10.2 s, 332 MiB; 6 13.6 s, 326 MiB; 9 35 s,
+    /// 324 MiB; `gzip -6` 45 s, 329 MiB. So 4 is within one percent of what users of gzip's default level expect, and a
+    /// quarter faster than 6.
+    pub const GZIP_LEVEL: u8 = 4;
     /// zstd, when nobody says which level: the default of zstd itself and of BuildKit.
     pub const ZSTD_LEVEL: u8 = 3;
 

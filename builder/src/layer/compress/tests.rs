@@ -32,12 +32,14 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+const BLOCK: usize = 1 << 20;
+
 const ALL: [Compression; 3] =
     [Compression::None, Compression::Gzip { level: 4 }, Compression::Zstd { level: 3 }];
 
 #[test]
 fn threads_and_pieces_do_not_change_a_byte() {
-    let input = sample(5 * blocks::BLOCK + 12345);
+    let input = sample(5 * BLOCK + 12345);
     for compression in ALL {
         let one = encode(&input, compression, 1, 1 << 16);
         assert_eq!(decode(&one), input, "{compression:?}");
@@ -49,9 +51,10 @@ fn threads_and_pieces_do_not_change_a_byte() {
 
 #[test]
 fn lengths_around_a_block() {
-    let input = sample(2 * blocks::BLOCK);
+    let input = sample(2 * BLOCK);
     for compression in ALL {
-        for length in [0, 1, blocks::BLOCK - 1, blocks::BLOCK, blocks::BLOCK + 1, 2 * blocks::BLOCK] {
+        let block = blocks::Shape::of(compression).map_or(BLOCK, |shape| shape.block);
+        for length in [0, 1, block - 1, block, block + 1, 2 * block] {
             let encoded = encode(&input[..length], compression, 2, 65_536);
             assert_eq!(decode(&encoded), &input[..length], "{compression:?} {length}");
             assert_eq!(encoded.is_empty(), length == 0 && compression == Compression::None);
@@ -115,7 +118,7 @@ fn a_failing_sink_is_an_error_and_not_a_hang() {
             Ok(())
         }
     }
-    let input = sample(20 * blocks::BLOCK);
+    let input = sample(20 * BLOCK);
     let mut encoder = Encoder::new(Full, ALL[2], NonZeroUsize::MIN).unwrap();
     let written = encoder.write_all(&input);
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
