@@ -7,7 +7,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `rules` | finding and reading the ignore file |
-//! | `digest` | the id of what a `COPY` takes |
+//! | `digest`, `walk` | the id of what a `COPY` takes |
 //! | `index` | content ids by path, size, times and inode, in a file |
 //! | `stdin` | a context, or a Dockerfile, on standard input |
 
@@ -15,6 +15,7 @@ mod digest;
 mod index;
 mod rules;
 mod stdin;
+mod walk;
 
 pub use digest::{EntryKind, EntrySummary, SourceDigest, digest_sources};
 pub use index::Index;
@@ -119,8 +120,13 @@ impl Context {
     }
 
     /// The context as [`copy`](fn@crate::copy::copy) wants it.
-    pub fn source(&self) -> SourceTree<'_> {
+    pub fn tree(&self) -> SourceTree<'_> {
         SourceTree { root: &self.root, place: &self.place, ignore: self.rules.as_ref() }
+    }
+
+    /// The index, when one is used.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
     }
 
     /// The id of what `spec` takes from the context.
@@ -128,14 +134,14 @@ impl Context {
     /// # Errors
     /// As [`digest_sources`].
     pub fn digest(&self, spec: &CopySpec) -> Result<SourceDigest, CopyError> {
-        digest_sources(spec, &self.source(), self.index.as_ref())
+        digest_sources(spec, &self.tree(), self.index.as_ref())
     }
 
     /// Writes what was learned to the index. Does nothing when nothing was.
     ///
     /// # Errors
     /// What writing says; the index only saves time, so a build goes on without it.
-    pub fn save_index(&self) -> io::Result<()> {
+    pub fn save(&self) -> io::Result<()> {
         self.index.as_ref().map_or(Ok(()), Index::save)
     }
 }

@@ -146,7 +146,7 @@ fn the_digest_lists_what_the_copy_writes() {
         let context = open(dir.path());
         let digest = context.digest(&spec).unwrap();
         let to = tree("");
-        let copied = copy(&spec, &context.source(), &Root::open(to.path()).unwrap()).unwrap();
+        let copied = copy(&spec, &context.tree(), &Root::open(to.path()).unwrap()).unwrap();
         assert_eq!(copied.warnings, digest.warnings);
         // The same tree as the source of the next COPY has the same id, if nothing was flattened into it.
         if !parents && sources.len() == 1 && sources[0] != "*" {
@@ -192,7 +192,7 @@ fn the_index_changes_nothing_but_time() {
     for round in 0..3 {
         let context = open(dir.path()).with_index(file.clone());
         assert_eq!(context.digest(&spec).unwrap(), plain, "round {round}");
-        context.save_index().unwrap();
+        context.save().unwrap();
         assert!(file.exists());
     }
     // It is really used: where the file cannot be read, the record serves.

@@ -66,7 +66,7 @@ fn many_threads_make_the_same_tree() {
         let to = tree("");
         let (source, destination) = (Root::open(from.path()).unwrap(), Root::open(to.path()).unwrap());
         let source = SourceTree { root: &source, place: "x", ignore: None };
-        let copied = copy_with(&all, &source, &destination, threads).unwrap();
+        let copied = execute::execute(&all, &source, &destination, threads).unwrap();
         assert_eq!(copied.entries, 12 + 12 * 6 + 12 * 6 * 8 + 700 + 11, "{threads} threads");
         lists.push(listing::list(to.path()));
     }
