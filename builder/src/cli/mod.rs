@@ -86,7 +86,14 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Inspect(args) => inspect::run(&args, &store()?, out)?,
         Command::History(args) => history::run(&args, &store()?, out, now)?,
         Command::Tag(args) => tag::run(&args, &store()?)?,
-        Command::Rmi(args) => rmi::run(&args, &store()?, out)?,
+        Command::Rmi(args) => {
+            let store = store()?;
+            // Files in unpacked layers belong to ids that only a user namespace can delete them with.
+            if !store.layers().list()?.is_empty() {
+                local::need_mounts(around)?;
+            }
+            rmi::run(&args, &store, out)?;
+        }
         Command::Login(args) => login::run(args, environment, out)?,
         Command::Logout(args) => logout::run(&args, environment, out)?,
         Command::Save(args) => save::run(&args, &store()?)?,

@@ -74,6 +74,10 @@ pub struct BuildArgs {
     #[arg(long, help_heading = "Steps", action = ArgAction::Set, value_parser = flag::boolean)]
     pub no_cache: bool,
 
+    /// Run every step of this stage, whatever is known of earlier builds
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', help_heading = "Steps")]
+    pub no_cache_filter: Vec<String>,
+
     /// Network of RUN
     #[arg(long, value_name = "MODE", value_enum, default_value = "default", help_heading = "Steps")]
     pub network: Network,

@@ -49,7 +49,6 @@ const REFUSED: &[Refused] = &[
     option("isolation", "a RUN has one kind of sandbox"),
     Refused { long: "memory", short: Some('m'), value: true, why: RESOURCES },
     option("memory-swap", RESOURCES),
-    option("no-cache-filter", "--no-cache runs all steps"),
     option("policy", "sources are not checked against policies"),
     option("print", "a Dockerfile can only be built"),
     option("provenance", ATTESTATIONS),
