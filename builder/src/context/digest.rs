@@ -58,6 +58,9 @@ pub enum EntryKind {
 
 /// Names what `spec` takes from `tree`. With an `index` files it knows are not read.
 ///
+/// The tree may change between this and the copy. Who must know that the copy took what the id names asks again
+/// afterwards: with an index that costs a `stat` per file, and equal ids say that nothing changed.
+///
 /// # Errors
 /// As [`copy`](fn@crate::copy::copy) would fail to find or read the sources.
 pub fn digest_sources(

@@ -1,6 +1,7 @@
 //! `build -`: a tar archive that is the context, or a Dockerfile without one.
 
 use super::ContextError;
+use crate::cancel::Cancellation;
 use crate::copy::archive::{Compression, MAGIC, Options, is_header, unpack};
 use crate::copy::{CopyWarning, Times};
 use crate::rootfs::Root;
@@ -45,8 +46,14 @@ pub fn read_stdin(mut input: impl Read, dir: &Path) -> Result<StdinContext, Cont
     let mut stream = compression.reader(Cursor::new(head).chain(input)).map_err(ContextError::Stdin)?;
     let root = Root::open(dir).map_err(|source| ContextError::Open { path: dir.to_owned(), source })?;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let options =
-        Options { archive: "standard input", path: b"", owner: Some((uid, gid)), times: Times::default() };
+    let options = Options {
+        archive: "standard input",
+        path: b"",
+        owner: Some((uid, gid)),
+        times: Times::default(),
+        // Whoever reads standard input is woken by the signal itself.
+        cancellation: &Cancellation::never(),
+    };
     let unpacked = unpack(&mut stream, &root, options).map_err(ContextError::Archive)?;
     Ok(StdinContext::Archive { warnings: unpacked.warnings })
 }

@@ -1,6 +1,7 @@
 //! Moving the bytes of one regular file: sharing extents where the file systems can, copying in the kernel where they
 //! can do that, reading and writing otherwise. Holes stay holes.
 
+use crate::cancel::Cancellation;
 use rustix::fs::{self, SeekFrom, Stat};
 use rustix::io::{self, Errno};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Up to this size a read and a write cost less than asking for anything better.
 const SMALL: u64 = 64 * 1024;
+
+/// How much the kernel copies in one call: what it takes to notice a cancellation.
+const PIECE: usize = 64 << 20;
 
 /// Size of the buffer that [`copy`] wants.
 pub(crate) const BUFFER: usize = 256 * 1024;
@@ -17,11 +21,13 @@ pub(crate) const BUFFER: usize = 256 * 1024;
 pub(crate) struct Ways {
     clone: AtomicBool,
     copy_file_range: AtomicBool,
+    /// Asked between two pieces; `ECANCELED` then.
+    pub cancellation: Cancellation,
 }
 
-impl Default for Ways {
-    fn default() -> Self {
-        Self { clone: AtomicBool::new(true), copy_file_range: AtomicBool::new(true) }
+impl Ways {
+    pub(crate) fn new(cancellation: Cancellation) -> Self {
+        Self { clone: AtomicBool::new(true), copy_file_range: AtomicBool::new(true), cancellation }
     }
 }
 
@@ -93,7 +99,10 @@ fn range(
     let mut copied = 0;
     if in_kernel && ways.copy_file_range.load(Relaxed) {
         while copied < limit {
-            let want = usize::try_from(limit - copied).unwrap_or(usize::MAX).min(1 << 30);
+            if ways.cancellation.is_cancelled() {
+                return Err(Errno::CANCELED);
+            }
+            let want = usize::try_from(limit - copied).unwrap_or(usize::MAX).min(PIECE);
             match fs::copy_file_range(source, None, target, None, want) {
                 Ok(0) => return Ok(copied),
                 Ok(n) => copied += n as u64,
@@ -110,6 +119,9 @@ fn range(
         }
     }
     while copied < limit {
+        if ways.cancellation.is_cancelled() {
+            return Err(Errno::CANCELED);
+        }
         let want = usize::try_from(limit - copied).unwrap_or(usize::MAX).min(buffer.len());
         let n = match io::read(source, &mut buffer[..want]) {
             Ok(0) => break,
@@ -143,6 +155,14 @@ mod tests {
     use std::io::{Seek, Write};
     use std::os::unix::fs::MetadataExt;
 
+    fn ways(clone: bool, copy_file_range: bool) -> Ways {
+        Ways {
+            clone: clone.into(),
+            copy_file_range: copy_file_range.into(),
+            cancellation: Cancellation::never(),
+        }
+    }
+
     fn copied(path: &std::path::Path, ways: &Ways) -> (Vec<u8>, u64) {
         let source = File::open(path).unwrap();
         let stat = fs::fstat(&source).unwrap();
@@ -157,11 +177,7 @@ mod tests {
     #[test]
     fn sizes_and_ways() {
         let dir = tempfile::tempdir().unwrap();
-        let ways = [
-            Ways::default(),
-            Ways { clone: false.into(), copy_file_range: true.into() },
-            Ways { clone: false.into(), copy_file_range: false.into() },
-        ];
+        let ways = [ways(true, true), ways(false, true), ways(false, false)];
         for size in [0, 1, SMALL as usize, SMALL as usize + 1, 3 * BUFFER + 7] {
             let bytes: Vec<u8> = (0..size).map(|i| ((i * 31) >> 3) as u8).collect();
             let path = dir.path().join(size.to_string());
@@ -183,7 +199,7 @@ mod tests {
         file.set_len(16 << 20).unwrap();
         drop(file);
         for reading in [true, false] {
-            let ways = Ways { clone: false.into(), copy_file_range: (!reading).into() };
+            let ways = ways(false, !reading);
             let (bytes, blocks) = copied(&path, &ways);
             assert!(bytes == std::fs::read(&path).unwrap(), "reading: {reading}");
             assert!(blocks * 512 < 1 << 20, "{blocks} blocks, reading: {reading}");

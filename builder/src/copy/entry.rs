@@ -78,6 +78,9 @@ impl Session<'_> {
         target: At<'_>,
         worker: &mut Worker,
     ) -> Result<(), CopyError> {
+        if self.ways.cancellation.is_cancelled() {
+            return Err(CopyError::Cancelled);
+        }
         worker.entries += 1;
         self.any(source, kind, target, worker).map_err(|error| match error {
             CopyError::FileOverDirectory { destination, .. } => {
@@ -177,6 +180,7 @@ impl Session<'_> {
         let path = || target.path();
         worker.bytes +=
             content::copy(self.ways, fd, stat, &new, worker.buffer()).map_err(|errno| match errno {
+                Errno::CANCELED => CopyError::Cancelled,
                 Errno::NOSPC | Errno::DQUOT | Errno::FBIG => CopyError::write(&path(), errno),
                 errno => self.read(source, errno),
             })?;

@@ -132,6 +132,15 @@ pub enum CopyError {
         /// Why.
         source: io::Error,
     },
+    /// A name with a NUL byte in it, which no file can have.
+    #[error("{text:?} holds a NUL byte: no file can have that name")]
+    Nul {
+        /// The name.
+        text: String,
+    },
+    /// It was asked to stop.
+    #[error("stopped")]
+    Cancelled,
     /// An owner that this user namespace does not have.
     #[error(
         "cannot give {} to user {uid}, group {gid}: the ids are not mapped in this user namespace \

@@ -8,7 +8,10 @@ use super::filter::Filter;
 use super::lookup::why_missing;
 use super::meta::Metadata;
 use super::select::{self, Item, ItemKind, Selection};
-use super::{Copied, CopyError, CopySpec, CopyWarning, SourceTree, Unpack, path, resolve, tree, xattr};
+use super::{
+    Copied, CopyError, CopySource, CopySpec, CopyWarning, SourceTree, Unpack, path, resolve, tree, xattr,
+};
+use crate::cancel::Cancellation;
 use crate::rootfs::Root;
 use dockerfile_parser::ignore::Patterns;
 use rustix::fs::{self, Mode, OFlags, Stat};
@@ -23,14 +26,16 @@ pub(super) fn execute(
     spec: &CopySpec,
     source: &SourceTree<'_>,
     destination: &Root,
+    cancellation: &Cancellation,
     threads: usize,
 ) -> Result<Copied, CopyError> {
+    check_names(spec)?;
     let Selection { mut items, excludes, warnings } = select::select(spec, source)?;
     let mut job = Job {
         spec,
         source,
         destination,
-        ways: Ways::default(),
+        ways: Ways::new(cancellation.clone()),
         made: Vec::new(),
         done: Copied { warnings, ..Copied::default() },
         threads,
@@ -44,6 +49,22 @@ pub(super) fn execute(
         destination::set_times(destination, &job.made, time)?;
     }
     Ok(job.done)
+}
+
+/// Refuses names that no image can have.
+fn check_names(spec: &CopySpec) -> Result<(), CopyError> {
+    let destination = spec.destination.as_os_str().as_encoded_bytes();
+    for component in path::components(destination) {
+        check_name(component, destination)?;
+    }
+    let names = spec.sources.iter().map(|source| match source {
+        CopySource::Path { pattern } => pattern.as_bytes(),
+        CopySource::Inline { name, .. } | CopySource::File { name, .. } => name.as_bytes(),
+    });
+    match names.chain([destination]).find(|name| name.contains(&0)) {
+        Some(name) => Err(CopyError::Nul { text: path::show(name) }),
+        None => Ok(()),
+    }
 }
 
 struct Job<'a> {
@@ -240,6 +261,7 @@ impl Job<'_> {
             path: &target.path,
             owner: self.spec.chown,
             times: self.spec.times,
+            cancellation: &self.ways.cancellation,
         };
         let Unpacked { warnings, entries, bytes } =
             archive::unpack(&mut stream, &Root::from_fd(target.fd), options)?;

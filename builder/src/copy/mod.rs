@@ -46,6 +46,7 @@ pub use filter::IgnoreRules;
 pub use lookup::SourceTree;
 pub use spec::{CopySource, CopySpec, Ownership, Times, Unpack};
 
+use crate::cancel::Cancellation;
 use crate::rootfs::Root;
 
 /// What a copy did.
@@ -67,8 +68,21 @@ pub struct Copied {
 /// # Errors
 /// [`CopyError`]; `destination` is half-written then: discard it.
 pub fn copy(spec: &CopySpec, source: &SourceTree<'_>, destination: &Root) -> Result<Copied, CopyError> {
+    copy_until(spec, source, destination, &Cancellation::never())
+}
+
+/// As [`copy`], until it is cancelled.
+///
+/// # Errors
+/// As [`copy`]; [`CopyError::Cancelled`].
+pub fn copy_until(
+    spec: &CopySpec,
+    source: &SourceTree<'_>,
+    destination: &Root,
+    cancellation: &Cancellation,
+) -> Result<Copied, CopyError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-    execute::execute(spec, source, destination, threads)
+    execute::execute(spec, source, destination, cancellation, threads)
 }
 
 /// More threads than this do not make one file system faster.

@@ -4,6 +4,7 @@
 //! The directory is the root of everything in the archive: links that lead through it are followed inside it, `..`
 //! ends there, and no entry can reach anything else.
 
+use crate::cancel::Cancellation;
 use crate::copy::content::write_all;
 use crate::copy::destination::{c_name, kind_of, open_dir, remove};
 use crate::copy::entry::{Worker, check_name};
@@ -33,6 +34,14 @@ pub(crate) struct Options<'a> {
     /// Owns everything; the archive's owners when absent.
     pub owner: Option<(u32, u32)>,
     pub times: Times,
+    /// Asked between two pieces.
+    pub cancellation: &'a Cancellation,
+}
+
+impl Options<'_> {
+    fn check(&self) -> Result<(), CopyError> {
+        if self.cancellation.is_cancelled() { Err(CopyError::Cancelled) } else { Ok(()) }
+    }
 }
 
 /// What was extracted.
@@ -123,6 +132,7 @@ struct Head<'e> {
 
 impl Unpacker<'_> {
     fn entry(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> Result<(), CopyError> {
+        self.options.check()?;
         let Some(head) = self.head(entry)? else { return Ok(()) };
         let parent = self.parent_of(&head.path)?;
         let at = parent.fd.as_fd();
@@ -265,6 +275,7 @@ impl Unpacker<'_> {
         length -= now as u64;
         left_over.extend_from_slice(&old[now..]);
         while length > 0 {
+            self.options.check()?;
             let Some(chunk) = reader.chunk().map_err(|error| damaged(&self.options, &error))? else { break };
             let now = cut(length, chunk);
             write_all(file, &chunk[..now]).map_err(|errno| self.write(head, errno))?;
