@@ -3,6 +3,7 @@
 //! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
 
 pub mod bases;
+pub mod build;
 pub mod cancel;
 pub mod cli;
 pub mod content;
@@ -16,11 +17,13 @@ pub mod import;
 pub mod layer;
 pub mod progress;
 pub mod pull;
+pub mod push;
 pub mod registry;
 pub mod request;
 pub mod rootfs;
 pub mod sandbox;
 pub mod solve;
+pub mod steps;
 pub mod store;
 pub mod timestamp;
 pub mod userns;

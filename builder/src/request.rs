@@ -166,6 +166,25 @@ pub struct Output {
     pub load: bool,
 }
 
+impl Output {
+    /// An output of this kind with nothing else said.
+    pub fn new(kind: OutputKind) -> Self {
+        Self {
+            kind,
+            dest: None,
+            names: Vec::new(),
+            push: false,
+            compression: None,
+            compression_level: None,
+            force_compression: false,
+            oci_mediatypes: None,
+            tar: true,
+            annotations: BTreeMap::new(),
+            load: false,
+        }
+    }
+}
+
 /// `type=` of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "named after the value")]

@@ -161,6 +161,9 @@ pub enum Failure {
     /// An image of the store.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A build.
+    #[error(transparent)]
+    Build(#[from] crate::build::BuildError),
     /// A verb that needs what this version does not have.
     #[error("not there in this version: {0}")]
     NotThere(String),

@@ -8,8 +8,10 @@
 //! | [`log_file`] | whoever asks later: everything, byte for byte |
 //! | [`tally`] | the summary at the end |
 //! | [`tee`] | several of these |
+//! | [`held`] | nobody yet |
 
 pub mod bytes;
+pub mod held;
 pub mod log_file;
 pub mod plain;
 pub mod rawjson;

@@ -3,11 +3,13 @@
 //! Every path in it is resolved by the kernel as if the tree were `/` (`openat2(2)` with `RESOLVE_IN_ROOT`): absolute
 //! symbolic links and `..` stay inside, whatever the tree holds and whoever changes it meanwhile.
 
+mod directories;
 pub(crate) mod mount_api;
 pub mod overlay;
 pub mod user;
 mod xattr_flavor;
 
+pub use directories::make_directories;
 pub use xattr_flavor::XattrFlavor;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};

@@ -3,17 +3,21 @@
 pub mod args;
 pub mod refused;
 pub mod request;
+pub mod summary;
 
 use super::Around;
 use super::display::{self, Display};
 use super::failure::Failure;
 use super::interrupt;
+use crate::build::{BuildError, build};
 use crate::cancel::Canceller;
-use crate::progress::{Progress, tally::Tally, tee::Tee};
+use crate::progress::{Progress, held::Held, log_file::LogFile, tally::Tally, tee::Tee};
+use crate::userns::{Mapping, Privilege};
 use args::BuildArgs;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Builds.
 ///
@@ -23,14 +27,48 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     let (environment, style) = (around.environment, around.style);
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();
+    let quiet = args.quiet;
     let request = request::request(args, environment, &|name| std::env::var_os(name), stdout_is_terminal)?;
     let display = Display::new(mode, style);
     let tally = Arc::new(Tally::default());
-    let mut sinks = vec![Arc::clone(&tally) as _];
+    let store = super::local::open(environment)?;
+    let (log_path, log_file) = store.logs().create(SystemTime::now())?;
+    let log = Arc::new(LogFile::new(log_path, log_file));
+    let mut sinks = vec![Arc::clone(&tally) as _, Arc::clone(&log) as _];
     sinks.extend(display.sink());
-    let progress = Progress::new(Arc::new(Tee(sinks)));
-    interrupt::watch(canceller, progress)?;
+    let held = Arc::new(Held::new(Arc::new(Tee(sinks))));
+    if Privilege::detect() != Privilege::Unprivileged {
+        held.release();
+    }
+    let progress = Progress::new(Arc::clone(&held) as _);
+    if around.entered.as_ref().is_some_and(|entered| entered.mapping == Mapping::Single) {
+        progress.warn(SINGLE_ID);
+    }
+    interrupt::watch(canceller, progress.clone())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(build(&request, environment, &store, &progress));
+    // What was cancelled may still be reading or downloading; nobody waits for that.
+    runtime.shutdown_background();
+    if let Err(BuildError::NeedsUserNamespace) = result {
+        // The second start tells everything again.
+        let _ = std::fs::remove_file(log.path());
+        super::local::need_mounts(around)?;
+    }
+    held.release();
     display.close();
-    let outputs = request.outputs.len();
-    Err(Failure::NotThere(format!("building, and {outputs} outputs")))
+    match result {
+        Ok(report) => {
+            summary::built(&report, mode, quiet, &mut io::stderr(), &mut io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            summary::failed(&tally.counted(), log.path(), mode, &mut io::stderr())?;
+            Err(error.into())
+        }
+    }
 }
+
+/// Said once, before anything runs.
+const SINGLE_ID: &str = "only one user id can be mapped here, so in the build every file belongs to root: chown, USER, and \
+packages that make users will fail. To have more, install newuidmap (package uidmap) and give this user a range: \
+usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME";

@@ -1,0 +1,147 @@
+//! Finds and reads the Dockerfile, and finds the context.
+
+use super::error::DockerfileText;
+use crate::context::{ContextError, StdinContext, read_stdin};
+use crate::copy::CopyWarning;
+use crate::request::{BuildRequest, ContextSource, DockerfileSource};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The most that is read of a Dockerfile, in bytes.
+const LIMIT: u64 = 16 << 20;
+
+/// What cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The context is not there, or is no directory.
+    #[error("the build context {} cannot be used: {why}", path.display())]
+    Context {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// No Dockerfile.
+    #[error("there is no Dockerfile at {}; name one with -f", path.display())]
+    NoDockerfile {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {name}")]
+    Read {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is too large to be what it should be.
+    #[error("{name} is larger than {} MiB", LIMIT >> 20)]
+    TooLarge {
+        /// Which.
+        name: String,
+    },
+    /// A context or its ignore file.
+    #[error(transparent)]
+    Contents(#[from] ContextError),
+}
+
+/// The Dockerfile and what is beside it.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// Its text.
+    pub(super) dockerfile: Arc<DockerfileText>,
+    /// The directory of the context; `None` for an empty one.
+    pub(super) context: Option<PathBuf>,
+    /// Where the Dockerfile is, when it is a file: its own ignore file stands beside it.
+    pub(super) path: Option<PathBuf>,
+    /// What could not be taken from an archive as it is.
+    pub(super) warnings: Vec<CopyWarning>,
+}
+
+/// Reads what `request` names. `scratch` gives a directory for an archive on standard input.
+pub(super) fn read(
+    request: &BuildRequest,
+    scratch: &dyn Fn() -> Result<PathBuf, crate::store::StoreError>,
+) -> Result<Input, super::BuildError> {
+    let mut warnings = Vec::new();
+    let context = match &request.context {
+        ContextSource::Directory(path) => Some(directory(path)?),
+        ContextSource::Stdin => {
+            let into = scratch()?;
+            match read_stdin(io::stdin().lock(), &into).map_err(InputError::from)? {
+                StdinContext::Dockerfile(source) => {
+                    let dockerfile = Arc::new(DockerfileText { name: "Dockerfile".to_owned(), source });
+                    return Ok(Input { dockerfile, context: None, path: None, warnings });
+                }
+                StdinContext::Archive { warnings: found } => warnings = found,
+            }
+            Some(into)
+        }
+    };
+    let root = context.as_deref().unwrap_or(Path::new("."));
+    let (dockerfile, path) = match &request.dockerfile {
+        DockerfileSource::Stdin => {
+            let name = "Dockerfile".to_owned();
+            let source = limited(io::stdin().lock(), &name)?;
+            (DockerfileText { name, source }, None)
+        }
+        DockerfileSource::Default => {
+            let path = default_dockerfile(root)?;
+            (named(&path, path.file_name().map(|n| n.to_string_lossy().into_owned()))?, Some(path))
+        }
+        DockerfileSource::Path(path) if request.context == ContextSource::Stdin => {
+            let inside = root.join(path);
+            (named(&inside, Some(path.display().to_string()))?, Some(inside))
+        }
+        DockerfileSource::Path(path) => (named(path, Some(path.display().to_string()))?, Some(path.clone())),
+    };
+    Ok(Input { dockerfile: Arc::new(dockerfile), context, path, warnings })
+}
+
+/// A context that is there, and is a directory.
+fn directory(path: &Path) -> Result<PathBuf, InputError> {
+    let bad = |why: String| InputError::Context { path: path.to_owned(), why };
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(path.to_owned()),
+        Ok(_) => Err(bad("it is no directory".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(bad("it does not exist".to_owned())),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+/// `Dockerfile`, or `dockerfile` when that is all there is.
+fn default_dockerfile(root: &Path) -> Result<PathBuf, InputError> {
+    let usual = root.join("Dockerfile");
+    if usual.symlink_metadata().is_ok() {
+        return Ok(usual);
+    }
+    let lower = root.join("dockerfile");
+    if lower.symlink_metadata().is_ok() { Ok(lower) } else { Err(InputError::NoDockerfile { path: usual }) }
+}
+
+fn named(path: &Path, name: Option<String>) -> Result<DockerfileText, InputError> {
+    let name = name.unwrap_or_else(|| path.display().to_string());
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(InputError::NoDockerfile { path: path.to_owned() });
+        }
+        Err(source) => return Err(InputError::Read { name, source }),
+    };
+    let source = limited(file, &name)?;
+    Ok(DockerfileText { name, source })
+}
+
+fn limited(reader: impl Read, name: &str) -> Result<Vec<u8>, InputError> {
+    let mut bytes = Vec::new();
+    reader
+        .take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| InputError::Read { name: name.to_owned(), source })?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(InputError::TooLarge { name: name.to_owned() });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,134 @@
+//! Packs the layers of the image while later steps run.
+
+use crate::graph::{Graph, VertexId};
+use crate::layer::{PackOptions, pack};
+use crate::steps::{Layer, OnDone, Rootfs};
+use crate::store::{LayerBlob, LayerMeta, SnapshotId, Store, StoreError};
+use registry_client::digest::DiffId;
+use registry_client::media_type::MediaType;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+use tokio::task::JoinHandle;
+
+/// A layer as it will be in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// Digest of its uncompressed tar.
+    pub(super) diff_id: DiffId,
+    /// Bytes of that tar.
+    pub(super) size: u64,
+    /// When its step finished.
+    pub(super) created: SystemTime,
+}
+
+/// Why a layer cannot be packed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LayerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Pack(#[from] crate::layer::PackError),
+    #[error("snapshot {0} is gone")]
+    Gone(SnapshotId),
+    #[error("this layer must be packed, which takes a user namespace")]
+    NeedsUserNamespace,
+}
+
+type Job = JoinHandle<Result<Packed, LayerError>>;
+
+/// The packing of all layers of a build that reach its image.
+#[derive(Clone, Debug)]
+pub(super) struct LayerJobs {
+    store: Store,
+    epoch: Option<SystemTime>,
+    privileged: bool,
+    /// Steps whose results are layers of the image.
+    wanted: Arc<HashSet<VertexId>>,
+    jobs: Arc<Mutex<HashMap<SnapshotId, Job>>>,
+}
+
+impl LayerJobs {
+    /// Packs what `target` consists of; nothing, when no output has layers (`target` is `None`).
+    pub(super) fn new(
+        store: Store,
+        epoch: Option<SystemTime>,
+        privileged: bool,
+        graph: &Graph,
+        target: Option<VertexId>,
+    ) -> Self {
+        let mut wanted = HashSet::new();
+        let mut at = target;
+        while let Some(id) = at {
+            wanted.insert(id);
+            at = graph.vertex(id).parent;
+        }
+        Self { store, epoch, privileged, wanted: Arc::new(wanted), jobs: Arc::default() }
+    }
+
+    /// The packed form of a snapshot; waits for it when it is on its way.
+    pub(super) async fn packed(&self, id: SnapshotId) -> Result<Packed, LayerError> {
+        let job = {
+            let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.remove(&id).unwrap_or_else(|| self.start(id))
+        };
+        match job.await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn start(&self, id: SnapshotId) -> Job {
+        let (store, epoch, privileged) = (self.store.clone(), self.epoch, self.privileged);
+        tokio::task::spawn_blocking(move || pack_snapshot(&store, id, epoch, privileged))
+    }
+}
+
+impl OnDone for LayerJobs {
+    fn done(&self, vertex: VertexId, rootfs: &Rootfs) {
+        let Some(Layer::Snapshot(id)) = rootfs.layers.last() else { return };
+        if self.wanted.contains(&vertex) {
+            let job = self.start(*id);
+            self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(*id, job);
+        }
+    }
+}
+
+/// Packs a snapshot into a blob of the store, unless that was done before.
+fn pack_snapshot(
+    store: &Store,
+    id: SnapshotId,
+    epoch: Option<SystemTime>,
+    privileged: bool,
+) -> Result<Packed, LayerError> {
+    let snapshot = store.snapshots().get(&id).ok_or(LayerError::Gone(id))?;
+    let created = snapshot.meta.created;
+    // Times are part of a layer, so what was packed without the limit of this build is another layer.
+    if let (None, Some(diff_id), Some(size)) = (epoch, snapshot.meta.diff_id, snapshot.meta.tar_size)
+        && store.blobs().size(&diff_id.0) == Some(size)
+    {
+        return Ok(Packed { diff_id, size, created });
+    }
+    if !privileged {
+        return Err(LayerError::NeedsUserNamespace);
+    }
+    let mut writer = store.blobs().writer()?;
+    let options = PackOptions { clamp_mtime: epoch, ..PackOptions::default() };
+    {
+        let mut gathered = io::BufWriter::with_capacity(256 << 10, &mut writer);
+        pack(&snapshot.upper(), store.flavor(), options, &mut gathered)?;
+        gathered.flush().map_err(crate::layer::PackError::Write)?;
+    }
+    let blob = writer.commit(None)?;
+    let (diff_id, size) = (DiffId(blob.digest), blob.size);
+    store.layers().add_blob(
+        diff_id,
+        LayerBlob { digest: blob.digest, size, media_type: MediaType::OciLayer, level: None },
+    )?;
+    if epoch.is_none() {
+        store.snapshots().set_diff_id(&id, diff_id, size)?;
+        store.layers().link_snapshot(LayerMeta { diff_id, size }, id)?;
+    }
+    Ok(Packed { diff_id, size, created })
+}

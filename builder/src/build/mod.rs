@@ -1,0 +1,174 @@
+//! One build, from the request to the outputs.
+//!
+//! ```text
+//! input ──▶ planning (graph ⇄ bases) ──▶ solve(steps) ──▶ image ──▶ outputs
+//!                                            └─▶ layers: packed beside the steps that follow
+//! ```
+
+mod error;
+mod image;
+mod input;
+mod layers;
+mod outputs;
+mod planning;
+mod report;
+
+pub use error::{BuildError, DockerfileError, DockerfileText, StepFailure};
+pub use input::InputError;
+pub use report::{BuildReport, BuiltImage};
+
+use crate::bases::{Bases, Owners};
+use crate::environment::Environment;
+use crate::graph::{Graph, Op, VertexId};
+use crate::progress::{Event, Progress};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, OutputKind};
+use crate::solve::{Outcome, Solved, solve};
+use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
+use crate::store::Store;
+use crate::userns::{Mapping, Privilege};
+use layers::LayerJobs;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Builds what `request` asks for, with the results of earlier builds in `store`.
+///
+/// # Errors
+/// [`BuildError::NeedsUserNamespace`] when this process may not do what is needed, and could after entering one; nothing
+/// was changed then. Everything else is final.
+pub async fn build(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    progress: &Progress,
+) -> Result<BuildReport, BuildError> {
+    let started = Instant::now();
+    let privileged = Privilege::detect() != Privilege::Unprivileged;
+    if !privileged && needs_files(request) {
+        return Err(BuildError::NeedsUserNamespace);
+    }
+    let names = outputs::names(request)?;
+    let input = input::read(request, &|| store.scratch_dir())?;
+    let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
+    let parsed = dockerfile_parser::parse(&input.dockerfile.source).map_err(refused)?;
+    for warning in &input.warnings {
+        progress.warn(warning.to_string());
+    }
+    warn(progress, &input.dockerfile, &parsed.warnings);
+
+    let client = crate::registry::client(environment);
+    let owners = match Mapping::detect() {
+        Mapping::Single if privileged => Owners::Flattened,
+        _ => Owners::Kept,
+    };
+    let bases = Arc::new(Bases::new(store.clone(), client.clone(), progress.clone(), owners));
+    let planned =
+        planning::planned(&input.dockerfile, &parsed.dockerfile, request, &bases, progress, privileged);
+    let planned = tokio::select! {
+        planned = planned => planned?,
+        () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
+    };
+    warn(progress, &input.dockerfile, &planned.graph.warnings);
+    let directories = planning::directories(request);
+    let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
+        .map_err(InputError::from)?;
+
+    let graph = Arc::new(planned.graph);
+    let plan = &graph.images[0];
+    let target = plan.vertex;
+    let packs = outputs::need_layers(request).then_some(target);
+    let jobs = LayerJobs::new(store.clone(), request.source_date_epoch, privileged, &graph, packs);
+    let around = Surroundings {
+        store: store.clone(),
+        bases: Arc::clone(&bases),
+        images: planned.images,
+        contexts,
+        progress: progress.clone(),
+        cancellation: environment.cancellation.clone(),
+        privileged,
+        secrets: request.secrets.clone(),
+        extra_hosts: request.extra_hosts.clone(),
+        ulimits: request.ulimits.clone(),
+        shm_size: request.shm_size,
+        epoch: request.source_date_epoch,
+    };
+    announce(&graph, target, progress);
+    let worker = Arc::new(StepWorker::new(Arc::clone(&graph), around, Box::new(jobs.clone())));
+    let limit = request
+        .parallelism
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
+    let solved = solve(&graph, &[target], &worker, limit).await;
+    worker.save_contexts();
+    let solved = solved.map_err(|error| step_failed(error, &graph, &input.dockerfile))?;
+
+    let rootfs = solved[&target].state.clone();
+    let made = outputs::Made {
+        request,
+        environment,
+        store,
+        client: &client,
+        bases: &bases,
+        worker: &worker,
+        jobs: &jobs,
+        progress,
+    };
+    let finish = made.all(&graph, plan, &rootfs, &names);
+    let image = tokio::select! {
+        image = finish => image?,
+        () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
+    };
+    worker.tell_unused_images(solved.keys().copied());
+    let (steps, cached) = counts(&graph, &solved);
+    Ok(BuildReport { image, steps, cached, elapsed: started.elapsed() })
+}
+
+/// Whether the request certainly takes reading files of images, or standard input, which cannot be read twice.
+fn needs_files(request: &BuildRequest) -> bool {
+    request.context == ContextSource::Stdin
+        || request.dockerfile == DockerfileSource::Stdin
+        || request.outputs.iter().any(|output| matches!(output.kind, OutputKind::Local | OutputKind::Tar))
+}
+
+/// Shows findings that do not stop the build.
+fn warn(progress: &Progress, file: &DockerfileText, warnings: &[dockerfile_parser::diagnostic::Diagnostic]) {
+    for warning in warnings {
+        progress.warn(dockerfile_parser::diagnostic::render(&file.name, &file.source, warning));
+    }
+}
+
+/// Tells progress about the steps that the target needs, in order.
+fn announce(graph: &Graph, target: VertexId, progress: &Progress) {
+    let mut needed = vec![false; graph.vertices.len()];
+    let mut open = vec![target];
+    while let Some(id) = open.pop() {
+        if !std::mem::replace(&mut needed[id.0], true) {
+            open.extend(graph.vertex(id).inputs());
+        }
+    }
+    for (index, vertex) in graph.vertices.iter().enumerate() {
+        if needed[index] && !vertex.name.is_empty() {
+            let step = StepWorker::step(VertexId(index));
+            progress.send(Event::Announced { step, name: vertex.name.clone() });
+        }
+    }
+}
+
+/// How many steps there were, and how many of them were cached. FROM is none of them.
+fn counts(graph: &Graph, solved: &BTreeMap<VertexId, Solved<Rootfs>>) -> (usize, usize) {
+    let steps = solved.iter().filter(|(id, _)| !matches!(graph.vertex(**id).op, Op::Scratch | Op::Image(_)));
+    let cached = steps.clone().filter(|(_, solved)| solved.outcome == Outcome::Cached).count();
+    (steps.count(), cached)
+}
+
+fn step_failed(error: StepError, graph: &Graph, file: &Arc<DockerfileText>) -> BuildError {
+    match error.cause {
+        Cause::NeedsUserNamespace => BuildError::NeedsUserNamespace,
+        Cause::Cancelled => BuildError::Cancelled,
+        _ => {
+            let vertex = graph.vertex(error.vertex);
+            let diagnostic = error.diagnostic(vertex);
+            let step = vertex.name.clone();
+            BuildError::Step(Box::new(StepFailure { file: Arc::clone(file), step, diagnostic }))
+        }
+    }
+}

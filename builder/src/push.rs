@@ -1,0 +1,80 @@
+//! Pushes an image of the store to a registry.
+
+use crate::export::{Package, Source};
+use crate::progress::{Event, Progress, StepId};
+use crate::store::Store;
+use registry_client::client::Client;
+use registry_client::descriptor::Descriptor;
+use registry_client::push::{BlobOutcome, BlobPush, BlobSource, ImagePush, PushError, PushStep};
+use registry_client::reference::Reference;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a push moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// Blobs sent.
+    pub sent: usize,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Blobs the registry had already, or took from another repository.
+    pub there: usize,
+}
+
+/// Pushes `package`, which is [settled](Package::settle), under each of `references`. `mount_from` names repositories that
+/// may hold a blob already, by its digest.
+///
+/// # Errors
+/// What the registry says; no reference names a half-pushed image.
+pub async fn push(
+    client: &Client,
+    store: &Store,
+    package: &Package,
+    references: &[Reference],
+    mount_from: &BTreeMap<registry_client::digest::Digest, Vec<String>>,
+    progress: &Progress,
+    step: StepId,
+) -> Result<(Descriptor, Pushed), PushError> {
+    let blobs = store.blobs();
+    let layers =
+        package.layers.iter().filter(|layer| layer.source != Source::Elsewhere).map(|layer| BlobPush {
+            descriptor: layer.descriptor.clone(),
+            source: BlobSource::file(blobs.path(&layer.descriptor.digest)),
+            mount_from: mount_from.get(&layer.descriptor.digest).cloned().unwrap_or_default(),
+        });
+    let config = BlobPush {
+        descriptor: package.config.descriptor.clone(),
+        source: BlobSource::bytes(package.config.bytes.clone()),
+        mount_from: Vec::new(),
+    };
+    let manifest = &package.manifest;
+    let image = ImagePush {
+        blobs: layers.chain([config]).collect(),
+        children: Vec::new(),
+        manifest: (manifest.descriptor.media_type.clone(), manifest.bytes.clone().into()),
+    };
+    let pushed = Arc::new(std::sync::Mutex::new(Pushed::default()));
+    let on_step = {
+        let (progress, pushed) = (progress.clone(), Arc::clone(&pushed));
+        Arc::new(move |descriptor: &Descriptor, state: PushStep| match state {
+            PushStep::Sent(current) => progress.send(Event::Transfer {
+                step,
+                item: descriptor.digest.short(),
+                current,
+                total: Some(descriptor.size),
+            }),
+            PushStep::Done(outcome) => {
+                let mut pushed = pushed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if outcome == BlobOutcome::Uploaded {
+                    pushed.sent += 1;
+                    pushed.bytes += descriptor.size;
+                } else {
+                    pushed.there += 1;
+                }
+            }
+        })
+    };
+    let descriptor = client.push_image(references, &image, on_step).await?;
+    let pushed = *pushed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok((descriptor, pushed))
+}

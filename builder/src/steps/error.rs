@@ -1,0 +1,187 @@
+//! Why a step failed.
+
+use crate::bases::BaseError;
+use crate::copy::CopyError;
+use crate::graph::{Vertex, VertexId};
+use crate::layer::tree::ScanError;
+use crate::rootfs::user::UserError;
+use crate::sandbox::{Exit, ExitStatus, SandboxError};
+use crate::store::StoreError;
+use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::span::Span;
+use std::io;
+
+/// Why a step failed, and which.
+#[derive(Debug)]
+pub struct StepError {
+    /// The step.
+    pub vertex: VertexId,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The program ended badly.
+    #[error("process {command:?} did not complete successfully: {}", ended(*status))]
+    Exit {
+        /// What ran, as people read it.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The sandbox cannot be made, or the program not started.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// Files cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// `--chmod` cannot be understood.
+    #[error("--chmod={given}: {why}")]
+    Chmod {
+        /// As given.
+        given: String,
+        /// Why.
+        why: String,
+    },
+    /// USER or `--chown` names nobody.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A base image cannot be had.
+    #[error(transparent)]
+    Base(Box<BaseError>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new layer cannot be read.
+    #[error("cannot read what the step made")]
+    Tree(#[from] ScanError),
+    /// A mount of this RUN cannot be made.
+    #[error("--mount of {target}: {why}")]
+    Mount {
+        /// Where it was to be.
+        target: String,
+        /// Why not.
+        why: String,
+    },
+    /// A secret that is required was not given.
+    #[error("the secret {id:?} is required, and was not given")]
+    Secret {
+        /// Its id.
+        id: String,
+    },
+    /// Something on this machine failed.
+    #[error("cannot {doing}")]
+    Io {
+        /// What.
+        doing: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The build was stopped.
+    #[error("stopped")]
+    Cancelled,
+    /// It takes a user namespace to do this, and there is none yet.
+    #[error("this step needs a user namespace")]
+    NeedsUserNamespace,
+}
+
+/// How a program ended, in words.
+fn ended(status: ExitStatus) -> String {
+    let mut text = match status.exit {
+        Exit::Code(code) => format!("exit code: {code}"),
+        Exit::Signal(signal) => format!("killed by signal {signal}{}", signal_name(signal)),
+    };
+    if status.out_of_memory {
+        text.push_str(", because memory ran out");
+    }
+    text
+}
+
+fn signal_name(number: i32) -> &'static str {
+    match number {
+        libc::SIGABRT => " (SIGABRT)",
+        libc::SIGBUS => " (SIGBUS)",
+        libc::SIGFPE => " (SIGFPE)",
+        libc::SIGHUP => " (SIGHUP)",
+        libc::SIGILL => " (SIGILL)",
+        libc::SIGINT => " (SIGINT)",
+        libc::SIGKILL => " (SIGKILL)",
+        libc::SIGPIPE => " (SIGPIPE)",
+        libc::SIGSEGV => " (SIGSEGV)",
+        libc::SIGSYS => " (SIGSYS)",
+        libc::SIGTERM => " (SIGTERM)",
+        libc::SIGTRAP => " (SIGTRAP)",
+        _ => "",
+    }
+}
+
+impl From<BaseError> for Cause {
+    fn from(error: BaseError) -> Self {
+        Self::Base(Box::new(error))
+    }
+}
+
+impl Cause {
+    /// Something on this machine failed.
+    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+impl StepError {
+    /// The failure as a finding about the Dockerfile: where the instruction stands, what happened, what to do.
+    pub fn diagnostic(&self, vertex: &Vertex) -> Diagnostic {
+        let mut message = self.cause.to_string();
+        let mut source = std::error::Error::source(&self.cause);
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.ends_with(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        let (code, help) = match &self.cause {
+            Cause::Exit { .. } => ("run-failed", None),
+            Cause::Copy(_) => ("copy-failed", None),
+            Cause::User(_) => ("unknown-user", None),
+            Cause::Secret { id } => {
+                ("missing-secret", Some(format!("give it with --secret id={id},src=FILE")))
+            }
+            _ => ("step-failed", None),
+        };
+        let diagnostic = Diagnostic::error(code, self.place(vertex), message);
+        match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    }
+
+    /// The source of a COPY that is to blame, else the instruction.
+    fn place(&self, vertex: &Vertex) -> Span {
+        let (Cause::Copy(error), crate::graph::Op::Copy(copy)) = (&self.cause, &vertex.op) else {
+            return vertex.span;
+        };
+        let blamed = written(error);
+        let found = copy.sources.iter().find_map(|source| match source {
+            crate::graph::CopySource::Path(path, span) if Some(path.as_str()) == blamed => Some(*span),
+            _ => None,
+        });
+        found.unwrap_or(vertex.span)
+    }
+}
+
+/// The source that a COPY complains about, as the Dockerfile has it.
+fn written(error: &CopyError) -> Option<&str> {
+    match error {
+        CopyError::NotFound { written, .. }
+        | CopyError::Ignored { written, .. }
+        | CopyError::NotADirectory { written, .. }
+        | CopyError::Pattern { written, .. }
+        | CopyError::FileOverDirectory { written, .. }
+        | CopyError::DirectoryOverFile { written, .. } => Some(written),
+        _ => None,
+    }
+}

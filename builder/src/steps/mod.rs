@@ -1,0 +1,33 @@
+//! Makes the results of vertices: what the solver's keys are made of, where results are kept, how each operation runs.
+//!
+//! ```text
+//! key ─ state          pure: names of inputs and results
+//! worker               the solver's Worker: look-up, execution, early cutoff, progress
+//!   ├─ run ─ mounts ─ logs     a program in a sandbox
+//!   ├─ put                     COPY, ADD and WORKDIR on an overlay mount
+//!   └─ commit                  an upper directory becomes a snapshot
+//! ```
+
+mod commit;
+mod contexts;
+mod error;
+mod key;
+mod logs;
+mod mounts;
+mod put;
+mod run;
+mod state;
+mod worker;
+
+pub use contexts::Contexts;
+pub use error::{Cause, StepError};
+pub use state::{Layer, Rootfs};
+pub use worker::{OnDone, StepWorker, Surroundings};
+
+/// Runs `f` where blocking is allowed.
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

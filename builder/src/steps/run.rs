@@ -1,0 +1,134 @@
+//! RUN: a program in a sandbox.
+
+use super::error::Cause;
+use super::mounts::Prepared;
+use super::state::Rootfs;
+use super::{StepWorker, blocking, logs, put};
+use crate::graph::{RunOp, VertexId};
+use crate::request::NetworkMode;
+use crate::rootfs::overlay::{overlay_rw, overlay_view};
+use crate::rootfs::user::{ResolvedUser, resolve_user};
+use crate::sandbox::{self, Mount, MountKind, Network, RootFs, Sandbox, Stdio};
+use crate::solve::Inputs;
+use crate::store::ActiveSnapshot;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+impl StepWorker {
+    /// Runs the program of a RUN; an exit status other than 0 is a failure.
+    pub(super) async fn run(
+        &self,
+        vertex: VertexId,
+        run: &RunOp,
+        inputs: &Inputs<Rootfs>,
+        lowers: Vec<PathBuf>,
+    ) -> Result<ActiveSnapshot, Cause> {
+        let active = self.around.store.snapshots().begin()?;
+        let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
+        if let Some(script) = &run.script {
+            mounts.push(Mount {
+                target: Path::new("/dev/pipes").join(&script.name),
+                kind: MountKind::File {
+                    bytes: script.text.clone().into_bytes(),
+                    read_only: true,
+                    mode: 0o755,
+                    uid: 0,
+                    gid: 0,
+                },
+            });
+        }
+        let network = match run.network {
+            NetworkMode::Default | NetworkMode::Host => Network::Host,
+            NetworkMode::None => Network::None,
+        };
+        let step = Self::step(vertex);
+        let (progress, around) = (self.around.progress.clone(), &self.around);
+        let sandbox = Sandbox {
+            rootfs: RootFs::Writable { lowers, upper: active.upper(), work: active.work() },
+            scratch: around.store.scratch_dir()?,
+            args: run.args.iter().map(OsString::from).collect(),
+            env: Vec::new(),
+            cwd: PathBuf::from(&run.cwd),
+            user: ResolvedUser::root(),
+            hostname: run.hostname.clone(),
+            network,
+            mounts,
+            extra_hosts: around.extra_hosts.clone(),
+            resolv_conf: sandbox::net::resolv_conf(network).map_err(Cause::io("read resolv.conf"))?,
+            rlimits: around.ulimits.clone(),
+            shm_size: around.shm_size.unwrap_or(sandbox::DEFAULT_SHM_SIZE),
+            security: match run.security {
+                dockerfile_parser::ast::Security::Sandbox => sandbox::Security::Sandboxed,
+                dockerfile_parser::ast::Security::Insecure => sandbox::Security::Insecure,
+            },
+            stdio: Stdio::Pipes,
+        };
+        let mut vars: Vec<(String, String)> = run.env.clone();
+        vars.extend(run.proxy_env.iter().cloned());
+        vars.extend(env);
+        let (user, cwd) = (run.user.clone(), run.cwd.clone());
+        let (killer_sender, killer) = tokio::sync::oneshot::channel();
+        let work = blocking(move || {
+            let mut sandbox = sandbox;
+            sandbox.user = prepare(&sandbox.rootfs, &cwd, &user)?;
+            if !vars.iter().any(|(name, _)| name == "HOME") {
+                vars.push(("HOME".to_owned(), sandbox.user.home.to_string_lossy().into_owned()));
+            }
+            sandbox.env =
+                vars.iter().map(|(name, value)| OsString::from(format!("{name}={value}"))).collect();
+            let mut child = sandbox.spawn()?;
+            // Nobody to kill it is nobody who waits for it.
+            let _ = killer_sender.send(child.killer().map_err(Cause::io("watch the program"))?);
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            logs::pump(stdout, stderr, &secrets, step, &progress).map_err(Cause::io("read the output"))?;
+            let status = child.wait()?;
+            // Locks of cache mounts and the like are held until here.
+            drop(held);
+            Ok::<_, Cause>(status)
+        });
+        let mut work = std::pin::pin!(work);
+        let status = tokio::select! {
+            status = &mut work => status?,
+            () = self.stop_wanted() => {
+                if let Ok(killer) = killer.await {
+                    killer.kill();
+                }
+                // It ends now, and its mounts with it.
+                let _ = work.await;
+                return Err(Cause::Cancelled);
+            }
+        };
+        if status.success() {
+            return Ok(active);
+        }
+        Err(Cause::Exit { command: run.args.join(" "), status })
+    }
+
+    /// Waits until the user wants to stop, or another step has failed.
+    async fn stop_wanted(&self) {
+        loop {
+            let pause = tokio::time::sleep(std::time::Duration::from_millis(50));
+            tokio::select! {
+                () = self.around.cancellation.cancelled() => return,
+                () = pause => {}
+            }
+            if self.is_stopped() {
+                return;
+            }
+        }
+    }
+}
+
+/// Looks up the user; makes the working directory where the image has none, as runtimes do.
+fn prepare(rootfs: &RootFs, cwd: &str, user: &str) -> Result<ResolvedUser, Cause> {
+    let mount = "mount the root file system";
+    let RootFs::Writable { lowers, upper, work } = rootfs else { return Ok(ResolvedUser::root()) };
+    let view = overlay_view(lowers).map_err(Cause::io(mount))?;
+    let name = if user.is_empty() { "0" } else { user };
+    let resolved = resolve_user(&view, name)?;
+    if cwd != "/" && view.stat(Path::new(cwd)).is_err() {
+        let root = overlay_rw(lowers, upper, work).map_err(Cause::io(mount))?;
+        put::make_owned(&root, cwd, user)?;
+    }
+    Ok(resolved)
+}

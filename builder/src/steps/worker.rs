@@ -1,0 +1,330 @@
+//! The solver's worker.
+
+use super::error::{Cause, StepError};
+use super::key;
+use super::state::{Layer, Rootfs};
+use super::{Contexts, commit};
+use crate::bases::Bases;
+use crate::cancel::Cancellation;
+use crate::content::ContentId;
+use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
+use crate::progress::{Event, Progress, StepId};
+use crate::request::{SecretSource, Ulimit};
+use crate::solve::{Inputs, Outcome, Solved, Worker};
+use crate::store::{StepRecord, Store};
+use registry_client::digest::DiffId;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+/// What steps of one build share.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Where results are kept.
+    pub store: Store,
+    /// Base images.
+    pub bases: Arc<Bases>,
+    /// Configs of the base images of the graph.
+    pub images: BaseImages,
+    /// The build context and the named ones.
+    pub contexts: Contexts,
+    /// Where events go.
+    pub progress: Progress,
+    /// Tells when the user wants to stop.
+    pub cancellation: Cancellation,
+    /// Whether this process may mount, chown and make namespaces.
+    pub privileged: bool,
+    /// `--secret`.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// `--add-host`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
+    /// `--shm-size`.
+    pub shm_size: Option<u64>,
+    /// `SOURCE_DATE_EPOCH`: nothing that a COPY writes is newer.
+    pub epoch: Option<SystemTime>,
+}
+
+/// Makes the results of the vertices of one graph.
+#[derive(Debug)]
+pub struct StepWorker {
+    pub(super) graph: Arc<Graph>,
+    pub(super) around: Surroundings,
+    stopped: AtomicBool,
+    /// Image vertices whose layers were fetched, so that progress tells it once.
+    fetched: Mutex<HashSet<VertexId>>,
+    /// What a finished vertex is told to.
+    on_done: Box<dyn OnDone>,
+}
+
+/// Told about finished steps, for work that overlaps with the next ones.
+pub trait OnDone: Send + Sync + std::fmt::Debug {
+    /// `vertex` has this root file system.
+    fn done(&self, vertex: VertexId, rootfs: &Rootfs);
+}
+
+impl StepWorker {
+    /// A worker for `graph`.
+    pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
+        let (stopped, fetched) = (AtomicBool::new(false), Mutex::default());
+        Self { graph, around, stopped, fetched, on_done }
+    }
+
+    pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
+        self.graph.vertex(id)
+    }
+
+    /// The number that progress knows a vertex by.
+    pub fn step(id: VertexId) -> StepId {
+        StepId(u32::try_from(id.0).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.around.cancellation.is_cancelled()
+    }
+
+    /// The directories of a root file system, the top layer first. Layers of images are fetched when they are missing.
+    pub(super) async fn directories(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
+        let images: Vec<DiffId> = rootfs
+            .layers
+            .iter()
+            .filter_map(|layer| match layer {
+                Layer::Image(diff_id) => Some(*diff_id),
+                Layer::Snapshot(_) => None,
+            })
+            .collect();
+        let mut images = self.unpacked(&images).await?.into_iter();
+        let snapshots = self.around.store.snapshots();
+        let mut directories = Vec::with_capacity(rootfs.layers.len());
+        for layer in rootfs.layers.iter() {
+            directories.push(match layer {
+                Layer::Image(_) => images.next().unwrap_or_default(),
+                Layer::Snapshot(id) => match snapshots.get(id) {
+                    Some(snapshot) => snapshot.upper(),
+                    None => {
+                        return Err(Cause::Io {
+                            doing: format!("find snapshot {id}"),
+                            source: std::io::ErrorKind::NotFound.into(),
+                        });
+                    }
+                },
+            });
+        }
+        directories.reverse();
+        Ok(directories)
+    }
+
+    /// The directories of layers of images. What is missing is fetched as part of the step that names the image.
+    async fn unpacked(&self, layers: &[DiffId]) -> Result<Vec<PathBuf>, Cause> {
+        let around = &self.around;
+        if layers.iter().all(|layer| around.bases.is_unpacked(*layer)) {
+            return Ok(around.bases.unpack(layers, StepId(0)).await?);
+        }
+        if !around.privileged {
+            return Err(Cause::NeedsUserNamespace);
+        }
+        let image = self.image_of(layers);
+        let step = image.map_or(StepId(0), Self::step);
+        let first =
+            image.is_some_and(|id| self.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(id));
+        let started = Instant::now();
+        if first {
+            around.progress.send(Event::Started { step });
+        }
+        let result = around.bases.unpack(layers, step).await;
+        if first {
+            let elapsed = started.elapsed();
+            around.progress.send(match &result {
+                Ok(_) => Event::Finished { step, elapsed },
+                Err(error) => Event::Failed { step, elapsed, error: error.to_string() },
+            });
+        }
+        Ok(result?)
+    }
+
+    /// The vertex of the image that has these layers at its bottom.
+    fn image_of(&self, layers: &[DiffId]) -> Option<VertexId> {
+        (0..self.graph.vertices.len()).map(VertexId).find(|id| match &self.vertex(*id).op {
+            Op::Image(key) => {
+                self.around.images.get(key).is_some_and(|base| base.config.rootfs.diff_ids == layers)
+            }
+            _ => false,
+        })
+    }
+
+    /// Fetches the layers of `rootfs` that are missing, for an output that carries them.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub async fn fetch(&self, rootfs: &Rootfs) -> Result<(), Cause> {
+        self.directories(rootfs).await.map(|_| ())
+    }
+
+    /// The directories of a root file system, the top layer first, for an output of its files.
+    ///
+    /// # Errors
+    /// When layers cannot be had.
+    pub async fn lowers(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
+        if !self.around.privileged {
+            return Err(Cause::NeedsUserNamespace);
+        }
+        self.directories(rootfs).await
+    }
+
+    /// Keeps what was learnt about the contexts, for the next build.
+    pub fn save_contexts(&self) {
+        self.around.contexts.save();
+    }
+
+    /// Tells progress about images whose layers nobody needed.
+    pub fn tell_unused_images(&self, needed: impl Iterator<Item = VertexId>) {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in needed.filter(|id| matches!(self.vertex(*id).op, Op::Image(_)) && !fetched.contains(id)) {
+            self.around.progress.send(Event::Cached { step: Self::step(id) });
+        }
+    }
+
+    /// The result recorded under `key`. One that may not have outlived a crash of the machine is compared with its
+    /// list first.
+    fn recorded(&self, key: &ContentId) -> Option<StepRecord> {
+        let records = self.around.store.records();
+        if let Some((record, _)) = records.get(key) {
+            return Some(record);
+        }
+        if !self.around.privileged {
+            return None;
+        }
+        let (record, snapshot) = records.suspect(key)?;
+        let snapshots = self.around.store.snapshots();
+        let whole = crate::layer::scan(&snapshot.upper(), self.around.store.flavor())
+            .is_ok_and(|tree| tree.content_id() == snapshot.meta.content);
+        if whole && snapshots.confirm(&snapshot.id).is_ok() {
+            return Some(record);
+        }
+        // It is of no use; that it cannot be moved away changes nothing.
+        let _ = snapshots.discard(&snapshot.id);
+        None
+    }
+
+    fn failed(vertex: VertexId) -> impl Fn(Cause) -> StepError {
+        move |cause| StepError { vertex, cause }
+    }
+}
+
+impl Worker for StepWorker {
+    type State = Rootfs;
+    type Error = StepError;
+
+    fn definition_key(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
+        key::definition(self.vertex(vertex), inputs)
+    }
+
+    async fn content_key(
+        &self,
+        vertex: VertexId,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<Option<ContentId>, StepError> {
+        let reads = match &self.vertex(vertex).op {
+            Op::Copy(copy) if copy.origin != Origin::Empty => {
+                vec![self.copy_content(copy, inputs).await.map_err(Self::failed(vertex))?]
+            }
+            Op::Run(run) => self.mount_contents(run, inputs).await.map_err(Self::failed(vertex))?,
+            _ => return Ok(None),
+        };
+        let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
+        Ok(key::content(self.vertex(vertex), inputs, &found))
+    }
+
+    async fn lookup(&self, vertex: VertexId, key: &ContentId, inputs: &Inputs<Rootfs>) -> Option<Rootfs> {
+        let record = self.recorded(key)?;
+        let parent = inputs.parent.as_ref()?;
+        (record.parent == key::start(self.vertex(vertex), inputs))
+            .then(|| parent.with(record.snapshot, &record.diff))
+    }
+
+    async fn remember(
+        &self,
+        vertex: VertexId,
+        key: &ContentId,
+        state: &Rootfs,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<(), StepError> {
+        let Some(Layer::Snapshot(id)) = state.layers.last() else { return Ok(()) };
+        let store = &self.around.store;
+        let Some(snapshot) = store.snapshots().get(id) else { return Ok(()) };
+        let parent = key::start(self.vertex(vertex), inputs);
+        let record = StepRecord {
+            snapshot: *id,
+            parent,
+            diff: snapshot.meta.content,
+            content: Rootfs::content_with(&parent, &snapshot.meta.content),
+            created: snapshot.meta.created,
+            description: self.vertex(vertex).name.clone(),
+            inputs: key::described(self.vertex(vertex), inputs),
+        };
+        store.records().put(key, &record).map_err(|error| Self::failed(vertex)(error.into()))
+    }
+
+    async fn execute(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Result<Rootfs, StepError> {
+        let failed = Self::failed(vertex);
+        match &self.vertex(vertex).op {
+            Op::Scratch => return Ok(Rootfs::empty()),
+            Op::Image(key) => {
+                let layers = self.around.images.get(key).map(|base| base.config.rootfs.diff_ids.as_slice());
+                return Ok(Rootfs::of_image(layers.unwrap_or_default()));
+            }
+            _ => {}
+        }
+        if !self.around.privileged {
+            return Err(failed(Cause::NeedsUserNamespace));
+        }
+        if self.is_stopped() {
+            return Err(failed(Cause::Cancelled));
+        }
+        let empty = Rootfs::empty();
+        let parent = inputs.parent.as_ref().unwrap_or(&empty);
+        let lowers = self.directories(parent).await.map_err(&failed)?;
+        let step = Self::step(vertex);
+        let started = Instant::now();
+        self.around.progress.send(Event::Started { step });
+        let result = match &self.vertex(vertex).op {
+            Op::Run(run) => self.run(vertex, run, inputs, lowers).await,
+            Op::Copy(copy) => self.put(vertex, copy, inputs, lowers).await,
+            Op::Workdir(workdir) => self.workdir(workdir, lowers).await,
+            Op::Scratch | Op::Image(_) => unreachable!("they have no step to run"),
+        };
+        let result = match result {
+            Ok(active) => {
+                let start = key::start(self.vertex(vertex), inputs);
+                commit::commit(&self.around.store, active, start, &self.vertex(vertex).name).await
+            }
+            Err(cause) => Err(cause),
+        };
+        let elapsed = started.elapsed();
+        match result {
+            Ok((snapshot, diff)) => {
+                self.around.progress.send(Event::Finished { step, elapsed });
+                Ok(parent.with(snapshot, &diff))
+            }
+            Err(cause) => {
+                self.around.progress.send(Event::Failed { step, elapsed, error: cause.to_string() });
+                Err(failed(cause))
+            }
+        }
+    }
+
+    fn done(&self, vertex: VertexId, solved: &Solved<Rootfs>) {
+        let op = &self.vertex(vertex).op;
+        if solved.outcome == Outcome::Cached && !matches!(op, Op::Scratch | Op::Image(_)) {
+            self.around.progress.send(Event::Cached { step: Self::step(vertex) });
+        }
+        self.on_done.done(vertex, &solved.state);
+    }
+
+    fn cancel(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+}
