@@ -3,6 +3,8 @@
 
 use crate::cancel::Cancellation;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 /// The surroundings of one run of the program.
@@ -24,6 +26,8 @@ pub struct Environment {
     pub buildkit_progress: Option<String>,
     /// `$SOURCE_DATE_EPOCH`, unchecked; `BuildRequest::source_date_epoch` is the checked value.
     pub source_date_epoch: Option<String>,
+    /// Opens standard output, for an archive that goes there (`dest=-`).
+    pub standard_output: fn() -> io::Result<File>,
     /// Tells when the user wants the program to stop.
     pub cancellation: Cancellation,
 }

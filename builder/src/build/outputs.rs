@@ -218,6 +218,7 @@ impl Made<'_> {
         let bundle = Bundle::single(names.iter().map(ToString::to_string).collect(), package);
         let (store, output) = (self.store.clone(), output.clone());
         let path = self.environment.path.clone();
+        let standard_output = self.environment.standard_output;
         blocking(move || {
             let write = |out: &mut dyn Write| {
                 if docker {
@@ -248,6 +249,7 @@ impl Made<'_> {
         })?;
         let (flavor, epoch, dest) =
             (self.store.flavor(), self.request.source_date_epoch, output.dest.clone());
+        let standard_output = self.environment.standard_output;
         blocking(move || {
             let root = overlay_view(&lowers).map_err(failed(what))?;
             let write = |out: &mut dyn Write| export::tree_archive(&root, flavor, epoch, out);
@@ -322,11 +324,6 @@ fn compression(output: &Output, default: Compression) -> Result<Compression, Bui
         (Some(CompressionKind::Zstd), _) | (None, Compression::Zstd { .. }) => Compression::zstd(level),
     };
     chosen.map_err(failed("image"))
-}
-
-/// Standard output as the destination of an archive (`dest=-`); the command line has seen to it that it is no terminal.
-fn standard_output() -> io::Result<std::fs::File> {
-    Ok(rustix::stdio::stdout().try_clone_to_owned()?.into())
 }
 
 fn threads() -> NonZeroUsize {

@@ -3,6 +3,8 @@
 use crate::cancel::Cancellation;
 use crate::environment::Environment;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The variable's value, as `std::env::var_os` gives it.
@@ -60,12 +62,18 @@ pub fn resolve(
         no_color: set("NO_COLOR").is_some(),
         buildkit_progress: text("BUILDKIT_PROGRESS"),
         source_date_epoch: text("SOURCE_DATE_EPOCH"),
+        standard_output,
         cancellation,
     })
 }
 
 fn below(directory: Option<&Path>, name: &str) -> Option<PathBuf> {
     directory.map(|directory| directory.join(name))
+}
+
+/// Another descriptor of standard output.
+fn standard_output() -> io::Result<File> {
+    Ok(rustix::stdio::stdout().try_clone_to_owned()?.into())
 }
 
 #[cfg(test)]
