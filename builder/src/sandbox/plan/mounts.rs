@@ -192,7 +192,10 @@ impl Layout {
             }
             MountKind::File { bytes, read_only, mode, uid, gid } => {
                 let file = self.staging.file(&bytes, mode, uid, gid).map_err(failed)?;
-                self.place(&target, Origin::Staged(file), false, pseudo() | read_only_if(read_only))
+                let mut attributes = pseudo();
+                // A here-document that is a script is there to be run.
+                attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, mode & 0o111 == 0);
+                self.place(&target, Origin::Staged(file), false, attributes | read_only_if(read_only))
             }
         }
     }
