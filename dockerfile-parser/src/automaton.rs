@@ -122,6 +122,18 @@ impl Automaton {
         reversed.into_iter().rev().collect()
     }
 
+    /// Whether `c` is one of the pattern's own characters.
+    pub(crate) fn mentions(&self, c: char) -> bool {
+        self.states.iter().any(|state| state.as_char() == Some(c))
+    }
+
+    /// The longest run of characters that every match holds.
+    pub(crate) fn longest_literal(&self) -> String {
+        let runs = self.states.split(|state| state.as_char().is_none());
+        let longest = runs.max_by_key(|run| run.len()).unwrap_or_default();
+        longest.iter().filter_map(State::as_char).collect()
+    }
+
     /// The same pattern for text that is read backwards. Has no meaning for `Directories`.
     pub(crate) fn reversed(mut self) -> Self {
         self.states.reverse();

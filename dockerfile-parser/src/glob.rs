@@ -64,9 +64,12 @@ impl std::error::Error for GlobError {}
 pub struct Glob {
     automaton: Automaton,
     literal: Option<String>,
-    /// What every match starts and ends with: most paths are told apart by these alone.
+    /// What every match starts with, ends with and holds: most paths are told apart by these alone.
     prefix: String,
     suffix: String,
+    infix: String,
+    /// The pattern speaks of U+FFFD, which stands for other bytes as well: bytes alone decide nothing.
+    lossy: bool,
 }
 
 impl Glob {
@@ -88,22 +91,29 @@ impl Glob {
 
     fn compile(tokens: Vec<Token>) -> Self {
         let automaton = Automaton::new(tokens);
-        let (prefix, suffix) = (automaton.literal_prefix(), automaton.literal_suffix());
-        Self { literal: automaton.literal(), automaton, prefix, suffix }
+        Self {
+            literal: automaton.literal(),
+            prefix: automaton.literal_prefix(),
+            suffix: automaton.literal_suffix(),
+            infix: automaton.longest_literal(),
+            lossy: automaton.mentions(char::REPLACEMENT_CHARACTER),
+            automaton,
+        }
     }
 
     /// Whether all of `path` matches. Bytes that are not UTF-8 count as U+FFFD each.
     pub fn matches(&self, path: impl AsRef<[u8]>) -> bool {
         let path = path.as_ref();
-        if let Some(literal) = &self.literal
-            && !literal.contains(char::REPLACEMENT_CHARACTER)
-        {
-            return literal.as_bytes() == path;
+        if !self.lossy {
+            if let Some(literal) = &self.literal {
+                return literal.as_bytes() == path;
+            }
+            if !path.starts_with(self.prefix.as_bytes()) || !path.ends_with(self.suffix.as_bytes()) {
+                return false;
+            }
         }
         let path = lossy(path);
-        path.starts_with(self.prefix.as_str())
-            && path.ends_with(self.suffix.as_str())
-            && self.automaton.matches(path.chars())
+        path.contains(self.infix.as_str()) && self.automaton.matches(path.chars())
     }
 
     /// Whether something below the directory `dir` may match (`dir` itself does not count). The empty path is the root.
@@ -340,6 +350,8 @@ mod tests {
     fn bytes_that_are_not_text() {
         assert!(Glob::new("a?").expect("pattern").matches(b"a\xff"));
         assert!(Glob::new("a\u{fffd}").expect("pattern").matches(b"a\xff"));
+        assert!(Glob::new("*\u{fffd}").expect("pattern").matches(b"a\xff"));
+        assert!(Glob::new("*a?b*").expect("pattern").matches(b"\xffa\xffb\xff"));
         assert!(!has_wildcard("a\\*") && has_wildcard("a\\\\*"));
     }
 }

@@ -18,6 +18,8 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
+use crate::ast::Word;
+use crate::span::Span;
 use lexer::{Lexer, Quotes};
 use std::fmt;
 
@@ -72,6 +74,32 @@ pub struct ExpandError {
     pub kind: ExpandErrorKind,
     /// Where, in bytes of the text that was to be expanded.
     pub offset: usize,
+}
+
+impl ExpandError {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match &self.kind {
+            ExpandErrorKind::UnterminatedQuote(quote) => {
+                Some(format!("close it, or escape it if {quote} is meant as a character"))
+            }
+            ExpandErrorKind::UnsupportedOperator(_) => {
+                Some("the operators are :- - :+ + :? ? # ## % %% / and //".to_owned())
+            }
+            ExpandErrorKind::BadSubstitution => Some("escape the $ if it is meant as a character".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Where it is in the source, if `word` is what was expanded: to the byte as long as the word stands there as it is,
+    /// else the whole word.
+    pub fn span_in(&self, word: &Word) -> Span {
+        let Span { start, end } = word.span;
+        if end - start != word.text.len() || self.offset >= word.text.len() {
+            return word.span;
+        }
+        Span::new(start + self.offset, end)
+    }
 }
 
 impl fmt::Display for ExpandError {

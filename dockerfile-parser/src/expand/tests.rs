@@ -101,3 +101,12 @@ fn depth_is_limited() {
     assert_eq!(word(&nested(MAX_DEPTH + 1)), Err(ExpandErrorKind::TooDeep));
     assert_eq!(word(&"${a:-".repeat(200_000)), Err(ExpandErrorKind::TooDeep));
 }
+
+#[test]
+fn places_in_the_source() {
+    let error = Expander::new('\\').word("ab${A^}", &lookup).expect_err("an operator that is none");
+    let word = |start, end| Word { text: "ab${A^}".into(), span: Span::new(start, end) };
+    assert_eq!(error.span_in(&word(10, 17)), Span::new(15, 17));
+    assert_eq!(error.span_in(&word(10, 20)), Span::new(10, 20), "a continuation is in it");
+    assert_eq!(error.help().as_deref(), Some("the operators are :- - :+ + :? ? # ## % %% / and //"));
+}

@@ -69,6 +69,12 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
     interpret(&fields).map(drop)
 }
 
+/// The `from=` of a mount, which is what it says before names have values too. `None` also for a mount that [`check`]
+/// refuses.
+pub fn from(spec: &str) -> Option<String> {
+    Fields::read(spec, &mut |_| Ok(Value::Unknown)).ok()?.text(Key::From)
+}
+
 /// `None` if the type is not known yet.
 fn interpret(fields: &Fields) -> Result<Option<Mount>, MountError> {
     let kind = match fields.choice(Key::Type, &fields::TYPES)? {

@@ -159,3 +159,10 @@ fn checks_before_values_are_known() {
         assert!(check(bad, '\\').is_err(), "{bad}");
     }
 }
+
+#[test]
+fn from_is_known_before_anything_else() {
+    assert_eq!(from("type=$x,FROM=build,target=${y"), text("build"));
+    assert_eq!(from("type=cache,target=/x"), None);
+    assert_eq!(from("from=,target=/x"), None);
+}
