@@ -69,6 +69,9 @@ pub enum UsageError {
     /// `load` without a file.
     #[error("an archive is not typed; write -i FILE, or pipe it in")]
     LoadFromTerminal,
+    /// All stages, and some of them.
+    #[error("--no-cache runs every step already; leave out --no-cache-filter, or it")]
+    NoCacheTwice,
     /// Several platforms.
     #[error("--platform: one platform is built at a time; run the build once for each")]
     ManyPlatforms,

@@ -29,6 +29,9 @@ pub fn request(
     if args.platform.len() > 1 {
         return Err(UsageError::ManyPlatforms);
     }
+    if args.no_cache && !args.no_cache_filter.is_empty() {
+        return Err(UsageError::NoCacheTwice);
+    }
     let mut build_args =
         with_values(args.build_arg, |name| variable(name).map(|value| value.to_string_lossy().into_owned()));
     // BuildKit's rule: the flag decides, and the variable stands in for it.
@@ -56,7 +59,11 @@ pub fn request(
         labels: with_values(args.label, |_| Some(String::new())),
         platforms: args.platform,
         network: args.network.into(),
-        no_cache: if args.no_cache { NoCache::All } else { NoCache::Nothing },
+        no_cache: match args.no_cache_filter {
+            _ if args.no_cache => NoCache::All,
+            stages if stages.is_empty() => NoCache::Nothing,
+            stages => NoCache::Stages(stages),
+        },
         pull: args.pull,
         extra_hosts: args.add_host,
         ulimits: args.ulimit,

@@ -69,6 +69,13 @@ fn defaults() {
 }
 
 #[test]
+fn stages_without_cache() {
+    assert_eq!(request_of("--no-cache=false .").no_cache, NoCache::Nothing);
+    let stages = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(request_of("--no-cache-filter a,b --no-cache-filter c .").no_cache, NoCache::Stages(stages));
+}
+
+#[test]
 fn the_last_of_a_name_counts() {
     assert_eq!(request_of("--build-arg A=1 --build-arg A=2 .").build_args, map(&[("A", "2")]));
     assert_eq!(request_of("--build-arg A=1 --build-arg A .").build_args, map(&[]));
@@ -128,6 +135,10 @@ fn source_date_epoch() {
 fn wrong_together() {
     for (line, want) in [
         ("-t x", "the build context is missing; for the current directory write: build ."),
+        (
+            "--no-cache --no-cache-filter a .",
+            "--no-cache runs every step already; leave out --no-cache-filter, or it",
+        ),
         ("-f - -", "standard input cannot be both the build context and the Dockerfile"),
         (
             "https://example.org/app.git#main",
