@@ -162,7 +162,7 @@ fn one(
     } else {
         (Vec::new(), None)
     };
-    let statement = match statement {
+    let mut statement = match statement {
         Ok(statement) => statement,
         Err(diagnostic) => {
             errors.push(diagnostic);
@@ -171,9 +171,11 @@ fn one(
         }
     };
     let name = statement.name;
+    let arguments = std::mem::take(&mut statement.arguments);
     let mut cx = Context {
         name,
         statement: &statement,
+        arguments,
         joined: &joined,
         source,
         escape,

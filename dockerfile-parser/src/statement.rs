@@ -47,9 +47,10 @@ pub(crate) struct RawFlag {
 }
 
 /// The arguments of an instruction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Arguments {
     /// There are none.
+    #[default]
     None,
     /// All of the text.
     Text(Word),

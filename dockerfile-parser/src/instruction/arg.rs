@@ -7,21 +7,20 @@ use std::collections::BTreeMap;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Vec<ArgDeclaration>> {
     cx.no_flags();
-    let statement = cx.statement;
-    let Arguments::Declarations(words) = &statement.arguments else {
+    let Arguments::Declarations(words) = cx.take_arguments() else {
         cx.missing("a name", "ARG VERSION=1.0");
         return None;
     };
     let descriptions = descriptions(cx.comments);
     let mut declarations = Vec::with_capacity(words.len());
     for (name, default) in words {
-        if let Some(default) = default
+        if let Some(default) = &default
             && name.text.is_empty()
         {
             cx.error("blank-name", name.span.to(default.span), "ARG has a default without a name");
         }
         let comment = descriptions.get(name.text.as_str()).map(|text| (*text).to_owned());
-        declarations.push(ArgDeclaration { name: name.clone(), default: default.clone(), comment });
+        declarations.push(ArgDeclaration { name, default, comment });
     }
     Some(declarations)
 }

@@ -5,7 +5,7 @@ use crate::ast::CommandLine;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<CommandLine> {
     cx.no_flags();
-    let command = command_line(&cx.statement.arguments);
+    let command = command_line(cx.take_arguments());
     if command.is_none() {
         let message = format!("{} needs a command", cx.name);
         let help = format!("to clear an inherited one, write {} []", cx.name);

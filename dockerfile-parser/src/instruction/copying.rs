@@ -21,8 +21,9 @@ pub(super) fn options(flags: &Flags) -> CopyOptions {
 
 /// Sources and destination, at least one source.
 pub(super) fn sources(cx: &mut Context<'_>) -> Option<(Vec<Source>, Word)> {
-    let mut operands = match &cx.statement.arguments {
-        Arguments::Json(words) => words.iter().cloned().map(Source::Path).collect(),
+    let mut operands = match cx.take_arguments() {
+        Arguments::Json(words) => words.into_iter().map(Source::Path).collect(),
+        Arguments::List(words) if cx.heredocs.is_empty() => words.into_iter().map(Source::Path).collect(),
         _ => operands(cx),
     };
     let destination = match operands.pop() {

@@ -6,9 +6,9 @@ use crate::statement::Arguments;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<KeyValues> {
     cx.no_flags();
-    let (pairs, legacy) = match &cx.statement.arguments {
-        Arguments::Pairs(pairs) => (pairs.clone(), false),
-        Arguments::Legacy(key, value) => (vec![(key.clone(), value.clone())], true),
+    let (pairs, legacy) = match cx.take_arguments() {
+        Arguments::Pairs(pairs) => (pairs, false),
+        Arguments::Legacy(key, value) => (vec![(key, value)], true),
         _ => {
             cx.missing("name=value", &format!("{} name=value", cx.name));
             return None;

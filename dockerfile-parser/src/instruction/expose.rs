@@ -5,7 +5,7 @@ use crate::ast::Word;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Vec<Word>> {
     cx.no_flags();
-    let ports = cx.words().to_vec();
+    let ports = cx.take_words();
     if ports.is_empty() {
         cx.missing("a port", "EXPOSE 8080/tcp");
         return None;

@@ -10,29 +10,31 @@ use nom::{IResult, Parser};
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<From> {
     let flags = cx.flags(&[("platform", Takes::Value)]);
-    let (image, name) = match cx.words() {
+    let words = cx.take_words();
+    let is_as = |word: &Word| word.text.eq_ignore_ascii_case("as");
+    let (image, name) = match &words[..] {
         [] => {
             cx.missing("an image", "FROM debian:12 AS build");
             return None;
         }
         [image] => (image.clone(), None),
-        [image, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
-            (image.clone(), Some(name.clone()))
-        }
-        [_, keyword] if keyword.text.eq_ignore_ascii_case("as") => {
-            let span = keyword.span;
-            cx.error("missing-argument", span, "AS needs a stage name");
+        [image, keyword, name] if is_as(keyword) => (image.clone(), Some(name.clone())),
+        [_, keyword] if is_as(keyword) => {
+            cx.error("missing-argument", keyword.span, "AS needs a stage name");
             return None;
         }
-        [_, keyword, ..] if keyword.text.eq_ignore_ascii_case("as") => {
-            let span = rest_span(&cx.words()[3..]);
-            cx.error("extra-argument", span, "FROM takes nothing after the stage name");
+        [_, keyword, _, rest @ ..] if is_as(keyword) => {
+            cx.error("extra-argument", rest_span(rest), "FROM takes nothing after the stage name");
             return None;
         }
-        words => {
-            let span = rest_span(&words[1..]);
+        [_, rest @ ..] => {
             let help = "to name the stage, write: FROM image AS name";
-            cx.error_help("extra-argument", span, "FROM takes one image, and then only AS and a name", help);
+            cx.error_help(
+                "extra-argument",
+                rest_span(rest),
+                "FROM takes one image, and then only AS and a name",
+                help,
+            );
             return None;
         }
     };

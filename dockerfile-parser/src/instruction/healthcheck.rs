@@ -19,14 +19,13 @@ const OPTIONS: [(&str, Takes); 5] = [
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Healthcheck> {
     let flags = cx.flags(&OPTIONS);
-    let statement = cx.statement;
-    let Arguments::Health(kind, command) = &statement.arguments else {
+    let Arguments::Health(kind, command) = cx.take_arguments() else {
         cx.missing("NONE or CMD", "HEALTHCHECK --interval=30s CMD curl -f http://localhost/");
         return None;
     };
     match kind.text.to_ascii_uppercase().as_str() {
-        "NONE" => none(cx, kind, command),
-        "CMD" => cmd(cx, &flags, kind, command),
+        "NONE" => none(cx, &kind, &command),
+        "CMD" => cmd(cx, &flags, &kind, *command),
         _ => {
             let message = format!("HEALTHCHECK is followed by CMD or NONE, not by \"{}\"", kind.text);
             let help = match suggest::nearest(&kind.text, ["CMD", "NONE"]) {
@@ -54,7 +53,7 @@ fn none(cx: &mut Context<'_>, kind: &Word, command: &Arguments) -> Option<Health
     Some(Healthcheck::None)
 }
 
-fn cmd(cx: &mut Context<'_>, flags: &Flags, kind: &Word, command: &Arguments) -> Option<Healthcheck> {
+fn cmd(cx: &mut Context<'_>, flags: &Flags, kind: &Word, command: Arguments) -> Option<Healthcheck> {
     let interval = interval(cx, flags, "interval");
     let timeout = self::interval(cx, flags, "timeout");
     let start_period = self::interval(cx, flags, "start-period");

@@ -36,7 +36,10 @@ pub(crate) enum Meaning {
 pub(crate) struct Context<'a> {
     /// The keyword in upper case; empty if it is unknown.
     pub(crate) name: &'static str,
+    /// Without its arguments.
     pub(crate) statement: &'a Statement,
+    /// Those of the statement. Their words go into the typed instruction, so whoever needs them takes them.
+    pub(crate) arguments: Arguments,
     /// The text the statement was cut from.
     pub(crate) joined: &'a Joined,
     /// The whole file.
@@ -84,20 +87,24 @@ impl Context<'_> {
         );
     }
 
+    fn take_arguments(&mut self) -> Arguments {
+        std::mem::take(&mut self.arguments)
+    }
+
     /// The words of a list or JSON form, none for an empty one.
-    fn words(&self) -> &[Word] {
-        match &self.statement.arguments {
+    fn take_words(&mut self) -> Vec<Word> {
+        match self.take_arguments() {
             Arguments::List(words) | Arguments::Json(words) => words,
-            _ => &[],
+            _ => Vec::new(),
         }
     }
 }
 
 /// The shell or exec form; `None` if there is nothing.
-fn command_line(arguments: &Arguments) -> Option<CommandLine> {
+fn command_line(arguments: Arguments) -> Option<CommandLine> {
     match arguments {
-        Arguments::Json(words) => Some(CommandLine::Exec(words.clone())),
-        Arguments::Text(text) => Some(CommandLine::Shell(text.clone())),
+        Arguments::Json(words) => Some(CommandLine::Exec(words)),
+        Arguments::Text(text) => Some(CommandLine::Shell(text)),
         _ => None,
     }
 }

@@ -6,8 +6,7 @@ use crate::statement::Arguments;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
     cx.no_flags();
-    let statement = cx.statement;
-    let Arguments::Nested(trigger) = &statement.arguments else {
+    let Arguments::Nested(mut trigger) = cx.take_arguments() else {
         cx.missing("an instruction", "ONBUILD COPY . /app");
         return None;
     };
@@ -30,9 +29,11 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
         text.push_str(&String::from_utf8_lossy(body));
         text.push_str(&heredoc.name);
     }
+    let arguments = std::mem::take(&mut trigger.arguments);
     let mut inner = Context {
         name,
-        statement: trigger,
+        statement: &trigger,
+        arguments,
         joined: cx.joined,
         source: cx.source,
         escape: cx.escape,
@@ -48,8 +49,8 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
     span.end = cx.heredocs_end.unwrap_or(span.end);
     let instruction = Instruction {
         span,
-        keyword: trigger.keyword.clone(),
-        source: trigger.source.text.clone(),
+        keyword: trigger.keyword,
+        source: trigger.source.text,
         comments: Vec::new(),
         kind,
     };

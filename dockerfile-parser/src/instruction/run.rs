@@ -35,7 +35,7 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Run> {
     let security = flags.given_value("security");
     let modes = [("sandbox", Security::Sandbox), ("insecure", Security::Insecure)];
     let security = security.and_then(|word| choice(cx, "security", &word, &modes));
-    let Some(command) = command_line(&cx.statement.arguments).filter(|c| *c != CommandLine::Exec(Vec::new()))
+    let Some(command) = command_line(cx.take_arguments()).filter(|c| *c != CommandLine::Exec(Vec::new()))
     else {
         cx.missing("a command", "RUN make install");
         return None;

@@ -6,8 +6,8 @@ use crate::statement::Arguments;
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Vec<Word>> {
     cx.no_flags();
-    match &cx.statement.arguments {
-        Arguments::Json(words) if !words.is_empty() => Some(words.clone()),
+    match cx.take_arguments() {
+        Arguments::Json(words) if !words.is_empty() => Some(words),
         Arguments::Text(text) => {
             let words: Vec<String> = text.text.split_whitespace().map(|w| format!("{w:?}")).collect();
             let help = if crate::json::looks_meant(&text.text) {

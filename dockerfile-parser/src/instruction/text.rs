@@ -6,8 +6,8 @@ use crate::statement::Arguments;
 
 pub(super) fn parse(cx: &mut Context<'_>, what: &str, example: &str) -> Option<Word> {
     cx.no_flags();
-    match &cx.statement.arguments {
-        Arguments::Text(text) => Some(text.clone()),
+    match cx.take_arguments() {
+        Arguments::Text(text) => Some(text),
         _ => {
             cx.missing(what, example);
             None
