@@ -1,13 +1,13 @@
 //! Packs the layers of the image while later steps run.
 
 use crate::graph::{Graph, VertexId};
-use crate::layer::{PackOptions, pack};
+use crate::layer::{LayerWriter, PackError, PackOptions, pack};
 use crate::steps::{Layer, OnDone, Rootfs};
-use crate::store::{LayerBlob, LayerMeta, SnapshotId, Store, StoreError};
+use crate::store::{BlobInfo, LayerBlob, LayerMeta, Snapshot, SnapshotId, Store, StoreError};
 use registry_client::digest::DiffId;
 use registry_client::media_type::MediaType;
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ pub(super) enum LayerError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Pack(#[from] crate::layer::PackError),
+    Pack(#[from] PackError),
     #[error("snapshot {0} is gone")]
     Gone(SnapshotId),
     #[error("this layer must be packed, which takes a user namespace")]
@@ -95,6 +95,29 @@ impl OnDone for LayerJobs {
     }
 }
 
+/// Layers with fewer bytes of files are packed, hashed and written by one thread: more would cost more than they save.
+const SMALL: u64 = 1 << 20;
+
+/// Packs a snapshot into a blob.
+fn write_tar(store: &Store, snapshot: &Snapshot, options: PackOptions) -> Result<BlobInfo, LayerError> {
+    let (upper, flavor) = (snapshot.upper(), store.flavor());
+    if snapshot.meta.size < SMALL {
+        let mut writer = store.blobs().writer()?;
+        pack(&upper, flavor, options, &mut writer)?;
+        return Ok(writer.commit(None)?);
+    }
+    let (file, blob) = store.blobs().unhashed()?;
+    let mut writer =
+        LayerWriter::new(Some(Box::new(file)), None, NonZeroUsize::MIN).map_err(PackError::Write)?;
+    let packed = pack(&upper, flavor, options, &mut writer);
+    // What stopped the writer is the better reason.
+    let digests = writer.finish().map_err(PackError::Write)?;
+    packed?;
+    let info = BlobInfo { digest: digests.diff_id.0, size: digests.size };
+    blob.commit(info)?;
+    Ok(info)
+}
+
 /// Packs a snapshot into a blob of the store, unless that was done before.
 fn pack_snapshot(
     store: &Store,
@@ -113,14 +136,8 @@ fn pack_snapshot(
     if !privileged {
         return Err(LayerError::NeedsUserNamespace);
     }
-    let mut writer = store.blobs().writer()?;
     let options = PackOptions { clamp_mtime: epoch, ..PackOptions::default() };
-    {
-        let mut gathered = io::BufWriter::with_capacity(256 << 10, &mut writer);
-        pack(&snapshot.upper(), store.flavor(), options, &mut gathered)?;
-        gathered.flush().map_err(crate::layer::PackError::Write)?;
-    }
-    let blob = writer.commit(None)?;
+    let blob = write_tar(store, &snapshot, options)?;
     let (diff_id, size) = (DiffId(blob.digest), blob.size);
     store.layers().add_blob(
         diff_id,

@@ -49,7 +49,7 @@ impl StepWorker {
         };
         let spec = self.spec(copy, owner)?;
         let from = self.origin(&copy.origin, inputs).await?;
-        let active = self.around.store.snapshots().begin()?;
+        let active = self.begin(&lowers)?;
         // The layer of COPY --link does not depend on what is below it.
         let lowers = if copy.link { Vec::new() } else { lowers };
         let cancellation = self.around.cancellation.clone();
@@ -119,7 +119,7 @@ impl StepWorker {
         workdir: &WorkdirOp,
         lowers: Vec<PathBuf>,
     ) -> Result<ActiveSnapshot, Cause> {
-        let active = self.around.store.snapshots().begin()?;
+        let active = self.begin(&lowers)?;
         let workdir = workdir.clone();
         blocking(move || {
             let mount = "mount the root file system";

@@ -23,7 +23,7 @@ impl StepWorker {
         inputs: &Inputs<Rootfs>,
         lowers: Vec<PathBuf>,
     ) -> Result<ActiveSnapshot, Cause> {
-        let active = self.around.store.snapshots().begin()?;
+        let active = self.begin(&lowers)?;
         let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
         if let Some(script) = &run.script {
             mounts.push(Mount {

@@ -11,7 +11,7 @@ use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
 use crate::solve::{Inputs, Outcome, Solved, Worker};
-use crate::store::{StepRecord, Store};
+use crate::store::{ActiveSnapshot, StepRecord, Store};
 use registry_client::digest::DiffId;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -207,6 +207,25 @@ impl StepWorker {
         // It is of no use; that it cannot be moved away changes nothing.
         let _ = snapshots.discard(&snapshot.id);
         None
+    }
+
+    /// Starts a snapshot on `lowers`, the top one first. Its own top directory is `/` of the mount, so it takes the
+    /// owner and mode that `/` has in them.
+    pub(super) fn begin(&self, lowers: &[PathBuf]) -> Result<ActiveSnapshot, Cause> {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+        let active = self.around.store.snapshots().begin()?;
+        let Some(top) = lowers.first() else { return Ok(active) };
+        let failed = || Cause::io("give the new layer the owner and mode of /");
+        let root = std::fs::metadata(top).map_err(failed())?;
+        let upper = active.upper();
+        if (root.uid(), root.gid()) != (0, 0) {
+            chown(&upper, Some(root.uid()), Some(root.gid())).map_err(failed())?;
+        }
+        if root.mode() & 0o7777 != 0o755 {
+            std::fs::set_permissions(&upper, PermissionsExt::from_mode(root.mode() & 0o7777))
+                .map_err(failed())?;
+        }
+        Ok(active)
     }
 
     fn failed(vertex: VertexId) -> impl Fn(Cause) -> StepError {

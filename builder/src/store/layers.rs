@@ -101,7 +101,11 @@ impl Layers {
     /// When the directory cannot be made.
     pub fn begin(&self, diff_id: DiffId) -> Result<LayerBuilder, StoreError> {
         let dir = self.store.scratch("layer")?;
-        std::fs::create_dir_all(dir.join("fs")).at("create", &dir)?;
+        let root = dir.join("fs");
+        std::fs::create_dir_all(&root).at("create", &root)?;
+        // A layer need not mention `/`; whatever the umask is here, programs of the image must get through it.
+        std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .at("change the mode of", &root)?;
         Ok(LayerBuilder { store: self.store.clone(), dir, diff_id })
     }
 

@@ -59,6 +59,10 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     match result {
         Ok(report) => {
             summary::built(&report, mode, quiet, &mut io::stderr(), &mut io::stdout())?;
+            if report.cached < report.steps {
+                // What killed processes have left costs space, nothing else.
+                let _ = store.sweep();
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
