@@ -68,7 +68,12 @@ pub async fn build(
         planned = planned => planned?,
         () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
     };
-    warn(progress, &input.dockerfile, &planned.graph.warnings);
+    let findings = planned.graph.warnings.iter().filter(|finding| parsed.checks.is_on(finding.code, &[]));
+    let findings: Vec<_> = findings.cloned().collect();
+    if parsed.checks.error && !findings.is_empty() {
+        return Err(refused(findings).into());
+    }
+    warn(progress, &input.dockerfile, &findings);
     let directories = planning::directories(request);
     let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
         .map_err(InputError::from)?;

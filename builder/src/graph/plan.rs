@@ -499,17 +499,13 @@ impl<'a> Planner<'a> {
 }
 
 /// The `from` names of an instruction, with their places.
-fn froms(instruction: &Instruction) -> Vec<(String, Span)> {
+pub(super) fn froms(instruction: &Instruction) -> Vec<(String, Span)> {
     match &instruction.kind {
         InstructionKind::Copy(copy) => copy.from.iter().map(|word| (word.text.clone(), word.span)).collect(),
         InstructionKind::Run(run) => run
             .mounts
             .iter()
-            .filter_map(|flag| {
-                let mount =
-                    dockerfile_parser::mount::parse(&flag.spec.text, &mut |text| Ok(text.to_owned())).ok()?;
-                Some((mount.from?, flag.spec.span))
-            })
+            .filter_map(|flag| Some((dockerfile_parser::mount::from(&flag.spec.text)?, flag.spec.span)))
             .collect(),
         _ => Vec::new(),
     }

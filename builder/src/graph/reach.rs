@@ -1,8 +1,8 @@
 //! Which stages the target needs, and in which order.
 
 use super::op::BaseImages;
-use super::plan::Planner;
-use dockerfile_parser::ast::{Instruction, InstructionKind};
+use super::plan::{Planner, froms};
+use dockerfile_parser::ast::Instruction;
 use dockerfile_parser::diagnostic::Diagnostic;
 use std::collections::BTreeSet;
 
@@ -37,22 +37,5 @@ pub(super) fn reachable(
 
 /// The earlier stages an instruction reads from.
 fn reads(planner: &Planner<'_>, instruction: &Instruction, stage: usize) -> Vec<usize> {
-    let names: Vec<&str> = match &instruction.kind {
-        InstructionKind::Copy(copy) => copy.from.iter().map(|word| word.text.as_str()).collect(),
-        InstructionKind::Run(run) => {
-            return run
-                .mounts
-                .iter()
-                .filter_map(|flag| {
-                    // `from` is never expanded, so the other values do not matter here.
-                    let mount =
-                        dockerfile_parser::mount::parse(&flag.spec.text, &mut |text| Ok(text.to_owned()))
-                            .ok()?;
-                    planner.earlier_stage(mount.from.as_deref()?, stage)
-                })
-                .collect();
-        }
-        _ => Vec::new(),
-    };
-    names.into_iter().filter_map(|name| planner.earlier_stage(name, stage)).collect()
+    froms(instruction).iter().filter_map(|(name, _)| planner.earlier_stage(name, stage)).collect()
 }

@@ -118,7 +118,13 @@ impl Dispatch<'_, '_> {
         let mut mount: Mount = dockerfile_parser::mount::parse(&flag.spec.text, &mut |text| {
             expander.word(text, &|name| scope.get(name)).map(|expanded| expanded.text)
         })
-        .map_err(|error| Diagnostic::error("bad-mount", place, error.to_string()))?;
+        .map_err(|error| {
+            let diagnostic = Diagnostic::error("bad-mount", place, error.to_string());
+            match error.help() {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            }
+        })?;
         if let Some(target) = &mount.target {
             let target = self.absolute(target);
             if target == "/" {
