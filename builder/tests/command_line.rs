@@ -2,7 +2,9 @@
 
 #![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn slipway(arguments: &[&str]) -> Output {
     let store = tempfile::tempdir().expect("there is room for a store");
@@ -75,4 +77,104 @@ fn no_place_for_the_store() {
         text(&output.stderr),
         "error: there is no place for the store: set HOME, XDG_DATA_HOME or SLIPWAY_ROOT\n"
     );
+}
+
+/// A context that needs neither a registry nor any privilege.
+fn context(dockerfile: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("there is room for a context");
+    std::fs::write(directory.path().join("Dockerfile"), dockerfile).expect("a Dockerfile can be written");
+    directory
+}
+
+#[test]
+fn a_build_that_goes_well_is_status_0() {
+    let context = context("FROM scratch\nLABEL a=b\n");
+    let path = context.path().to_str().expect("the path is UTF-8");
+    let iidfile = context.path().join("iid");
+    let iid = format!("--iidfile={}", iidfile.display());
+    let plain = slipway(&["-t", "app:1", &iid, path]);
+    assert_eq!(plain.status.code(), Some(0), "{plain:?}");
+    assert!(plain.stdout.is_empty());
+    let id = std::fs::read_to_string(iidfile).expect("the id was written");
+    assert!(text(&plain.stderr).contains(&format!("image {id} for linux/")), "{plain:?}");
+    assert!(text(&plain.stderr).ends_with("named app:1\n"), "{plain:?}");
+    let quiet = slipway(&["build", "-q", path]);
+    assert_eq!((text(&quiet.stdout), text(&quiet.stderr)), (&*format!("{id}\n"), ""));
+    for arguments in [&["--progress=quiet", path][..], &["--progress", "auto", "--quiet", path]] {
+        assert_eq!(slipway(arguments).stdout, quiet.stdout, "{arguments:?}");
+    }
+    let silent = slipway(&["--progress=none", path]);
+    assert_eq!((text(&silent.stdout), text(&silent.stderr)), ("", ""));
+    for line in text(&slipway(&["--progress=rawjson", path]).stderr).lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect("every line is JSON");
+    }
+}
+
+#[test]
+fn a_build_that_fails_is_status_1() {
+    let context = context("FROM scratch\nFOO bar\n");
+    let path = context.path().to_str().expect("the path is UTF-8");
+    let unknown = slipway(&[path]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let message = text(&unknown.stderr);
+    assert!(message.starts_with("error: unknown instruction \"FOO\"\n --> Dockerfile:2:1\n"), "{message}");
+    for (arguments, message) in [
+        (["-f", "/nowhere/Dockerfile", path], "error: there is no Dockerfile at /nowhere/Dockerfile"),
+        (["-t", "UPPER", path], "error: \"UPPER\" is no image name"),
+        (["-q", "--", "/nowhere"], "error: the build context /nowhere cannot be used: it does not exist\n"),
+    ] {
+        let output = slipway(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&output.stderr).starts_with(message), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    use rustix::process::{Pid, Signal, kill_process};
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: the_second_signal_ends_at_once: without root the program may start twice");
+        return;
+    }
+    for (signals, status) in [
+        ([Signal::INT, Signal::INT], 130),
+        ([Signal::TERM, Signal::INT], 130),
+        ([Signal::INT, Signal::TERM], 143),
+    ] {
+        let store = tempfile::tempdir().expect("there is room for a store");
+        // It waits for a context that does not come.
+        let mut child = Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .args(["--progress=plain", "-"])
+            .env("SLIPWAY_ROOT", store.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let pid = Pid::from_child(&child);
+        wait_until(|| listens(child.id()));
+        kill_process(pid, signals[0]).expect("it is there");
+        let mut said = BufReader::new(child.stderr.take().expect("it is a pipe"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("it says something");
+        assert_eq!(line, "stopping; interrupt again to stop at once\n");
+        assert_eq!(child.try_wait().expect("it is ours"), None);
+        kill_process(pid, signals[1]).expect("it is there");
+        assert_eq!(child.wait().expect("it ends").code(), Some(status), "{signals:?}");
+    }
+}
+
+/// Whether a process handles SIGINT and SIGTERM: bit n-1 of the mask is signal n (proc_pid_status(5)).
+fn listens(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+    let mask = u64::from_str_radix(caught.trim(), 16).unwrap_or(0);
+    mask & (1 << 1) != 0 && mask & (1 << 14) != 0
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use crate::userns::UsernsError;
 use registry_client::client::RequestError;
 use registry_client::credentials::CredentialsError;
+use registry_client::push::PushError;
 use registry_client::reference::ReferenceError;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -167,9 +168,9 @@ pub enum Failure {
     /// A build.
     #[error(transparent)]
     Build(#[from] crate::build::BuildError),
-    /// A verb that needs what this version does not have.
-    #[error("not there in this version: {0}")]
-    NotThere(String),
+    /// A push.
+    #[error(transparent)]
+    Push(#[from] PushError),
 }
 
 impl From<BaseError> for Failure {

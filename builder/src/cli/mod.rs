@@ -71,7 +71,7 @@ pub struct Around<'a> {
 
 fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
     let environment = around.environment;
-    use verbs::{history, images, inspect, load, login, logout, pull, rmi, save, tag, version};
+    use verbs::{history, images, inspect, load, login, logout, pull, push, rmi, save, tag, version};
     let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
     let out = &mut io::stdout();
@@ -99,8 +99,8 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Save(args) => save::run(&args, &store()?)?,
         Command::Load(args) => load::run(&args, &store()?, out)?,
         Command::Pull(args) => pull::run(args, environment, around.style, out)?,
+        Command::Push(args) => push::run(&args, environment, around.style, out)?,
         Command::Version(args) => version::run(&args, out)?,
-        _ => return Err(Failure::NotThere("this verb".to_owned())),
     }
     Ok(ExitCode::SUCCESS)
 }

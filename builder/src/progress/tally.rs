@@ -9,7 +9,14 @@ const LINES: usize = 20;
 
 /// Counts.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counted>);
+pub struct Tally(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    counted: Counted,
+    names: BTreeMap<StepId, String>,
+    logs: BTreeMap<StepId, VecDeque<Vec<u8>>>,
+}
 
 /// What was counted.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +27,6 @@ pub struct Counted {
     pub cached: usize,
     /// The step that failed first.
     pub failed: Option<FailedStep>,
-    names: BTreeMap<StepId, String>,
-    logs: BTreeMap<StepId, VecDeque<Vec<u8>>>,
 }
 
 /// A step that failed.
@@ -36,35 +41,35 @@ pub struct FailedStep {
 impl Tally {
     /// What was counted until now.
     pub fn counted(&self) -> Counted {
-        self.lock().clone()
+        self.lock().counted.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counted> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for Tally {
     fn event(&self, event: Event) {
-        let mut counted = self.lock();
+        let mut state = self.lock();
         match event {
-            Event::Announced { step, name } => drop(counted.names.insert(step, name)),
-            Event::Cached { .. } => counted.cached += 1,
+            Event::Announced { step, name } => drop(state.names.insert(step, name)),
+            Event::Cached { .. } => state.counted.cached += 1,
             Event::Log { step, line, .. } => {
-                let lines = counted.logs.entry(step).or_default();
+                let lines = state.logs.entry(step).or_default();
                 if lines.len() == LINES {
                     lines.pop_front();
                 }
                 lines.push_back(line);
             }
             Event::Finished { step, .. } => {
-                counted.ran += 1;
-                counted.logs.remove(&step);
+                state.counted.ran += 1;
+                state.logs.remove(&step);
             }
             Event::Failed { step, .. } => {
-                let name = counted.names.get(&step).cloned().unwrap_or_default();
-                let last_lines = counted.logs.remove(&step).unwrap_or_default().into();
-                counted.failed.get_or_insert(FailedStep { name, last_lines });
+                let name = state.names.get(&step).cloned().unwrap_or_default();
+                let last_lines = state.logs.remove(&step).unwrap_or_default().into();
+                state.counted.failed.get_or_insert(FailedStep { name, last_lines });
             }
             Event::Started { .. } | Event::Transfer { .. } | Event::Warning { .. } => {}
         }

@@ -12,7 +12,7 @@ use super::interrupt;
 use crate::build::{BuildError, build};
 use crate::cancel::Canceller;
 use crate::progress::{Progress, held::Held, log_file::LogFile, tally::Tally, tee::Tee};
-use crate::userns::{Mapping, Privilege};
+use crate::userns::{Entered, Mapping, Privilege};
 use args::BuildArgs;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -27,7 +27,6 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     let (environment, style) = (around.environment, around.style);
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();
-    let quiet = args.quiet;
     let request = request::request(args, environment, &|name| std::env::var_os(name), stdout_is_terminal)?;
     let display = Display::new(mode, style);
     let tally = Arc::new(Tally::default());
@@ -41,8 +40,12 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
         held.release();
     }
     let progress = Progress::new(Arc::clone(&held) as _);
-    if around.entered.as_ref().is_some_and(|entered| entered.mapping == Mapping::Single) {
-        progress.warn(SINGLE_ID);
+    if let Some(Entered { mapping: Mapping::Single, single_because }) = &around.entered {
+        let mut text = SINGLE_ID.to_owned();
+        if let Some(because) = single_because {
+            text.push_str(&format!("\nhelp: {because}"));
+        }
+        progress.warn(text);
     }
     interrupt::watch(canceller, progress.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -58,7 +61,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     display.close();
     match result {
         Ok(report) => {
-            summary::built(&report, mode, quiet, &mut io::stderr(), &mut io::stdout())?;
+            summary::built(&report, mode, &mut io::stderr(), &mut io::stdout())?;
             if report.cached < report.steps {
                 // What killed processes have left costs space, nothing else.
                 let _ = store.sweep();
@@ -66,13 +69,16 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            summary::failed(&tally.counted(), log.path(), mode, &mut io::stderr())?;
-            Err(error.into())
+            let (counted, failure) = (tally.counted(), Failure::from(error));
+            let err = &mut io::stderr();
+            summary::last_lines(&counted, mode, err)?;
+            failure.show(style, err);
+            summary::log(&counted, log.path(), mode, err)?;
+            Ok(ExitCode::from(failure.status()))
         }
     }
 }
 
 /// Said once, before anything runs.
-const SINGLE_ID: &str = "only one user id can be mapped here, so in the build every file belongs to root: chown, USER, and \
-packages that make users will fail. To have more, install newuidmap (package uidmap) and give this user a range: \
-usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME";
+const SINGLE_ID: &str = "warning: only one user id can be mapped here, so every file of the build belongs to root; chown, \
+USER, and packages that make users will fail";
