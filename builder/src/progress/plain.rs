@@ -49,8 +49,8 @@ struct Step {
     started: Option<Duration>,
     /// Lines that wait for the floor.
     waiting: String,
-    /// When the state of each of its transfers was written last.
-    transfers: BTreeMap<String, Duration>,
+    /// When the state of each of its transfers was written last, and what it was.
+    transfers: BTreeMap<String, (Duration, u64)>,
     done: bool,
 }
 
@@ -90,18 +90,20 @@ impl State {
             }
             Event::Transfer { step, item, current, total } => {
                 let done = total == Some(current);
-                let last = self.step(step).transfers.insert(item.clone(), now);
-                if done || last.is_none_or(|last| now.saturating_sub(last) >= TRANSFER) {
-                    let item = sanitize::line(item.as_bytes());
+                let last = self.step(step).transfers.get(&item);
+                // The end is told once, however often it is heard of; what is on its way, now and then.
+                let news = last.is_none_or(|(at, bytes)| {
+                    *bytes != current && (done || now.saturating_sub(*at) >= TRANSFER)
+                });
+                if news {
+                    let shown = sanitize::line(item.as_bytes());
                     let text = match total {
-                        Some(total) if done => format!("{item} {} done", bytes::size(total)),
-                        Some(total) => format!("{item} {} / {}", bytes::size(current), bytes::size(total)),
-                        None => format!("{item} {}", bytes::size(current)),
+                        Some(total) if done => format!("{shown} {} done", bytes::size(total)),
+                        Some(total) => format!("{shown} {} / {}", bytes::size(current), bytes::size(total)),
+                        None => format!("{shown} {}", bytes::size(current)),
                     };
+                    self.step(step).transfers.insert(item, (now, current));
                     self.say(step, &text, now);
-                } else if let Some(last) = last {
-                    // It was not written, so the time of writing stays what it was.
-                    self.step(step).transfers.insert(item, last);
                 }
             }
             Event::Finished { step, elapsed } => {

@@ -2,7 +2,6 @@
 
 use super::{SpecError, fields, pair, truth};
 use crate::request::{CompressionKind, Output, OutputKind};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Reads the flag's value. `DIRECTORY` alone is `type=local,dest=DIRECTORY`, and `-` is `type=tar,dest=-`.
@@ -18,8 +17,8 @@ pub fn parse(value: &str) -> Result<Output, SpecError> {
             "" => Err(SpecError::Shape(
                 "it is empty; write type=..., a directory, or - for a tar on standard output",
             )),
-            "-" => Ok(new(OutputKind::Tar)),
-            directory => Ok(Output { dest: Some(directory.into()), ..new(OutputKind::Local) }),
+            "-" => Ok(Output::new(OutputKind::Tar)),
+            directory => Ok(Output { dest: Some(directory.into()), ..Output::new(OutputKind::Local) }),
         };
     }
     let mut pairs = Vec::new();
@@ -42,28 +41,12 @@ pub fn parse(value: &str) -> Result<Output, SpecError> {
     check(name, output)
 }
 
-fn new(kind: OutputKind) -> Output {
-    Output {
-        kind,
-        dest: None,
-        names: Vec::new(),
-        push: false,
-        compression: None,
-        compression_level: None,
-        force_compression: false,
-        oci_mediatypes: None,
-        tar: true,
-        annotations: BTreeMap::new(),
-        load: false,
-    }
-}
-
 /// `--push` and `--load` when no output stands for them.
 pub fn shorthand(push: bool) -> Output {
     if push {
-        Output { push: true, ..new(OutputKind::Image) }
+        Output { push: true, ..Output::new(OutputKind::Image) }
     } else {
-        Output { load: true, ..new(OutputKind::Docker) }
+        Output { load: true, ..Output::new(OutputKind::Docker) }
     }
 }
 
@@ -78,13 +61,13 @@ const NOTHING: &str = "type";
 /// The keys a type takes, and the output before they are set.
 fn of_type(name: &str) -> Result<(&'static str, Output), SpecError> {
     match name {
-        "image" => Ok((IMAGE, new(OutputKind::Image))),
-        "registry" => Ok((IMAGE, Output { push: true, ..new(OutputKind::Image) })),
-        "oci" => Ok((OCI, new(OutputKind::Oci))),
-        "docker" => Ok((DOCKER, new(OutputKind::Docker))),
-        "tar" => Ok((FILES, new(OutputKind::Tar))),
-        "local" => Ok((FILES, new(OutputKind::Local))),
-        "cacheonly" => Ok((NOTHING, new(OutputKind::CacheOnly))),
+        "image" => Ok((IMAGE, Output::new(OutputKind::Image))),
+        "registry" => Ok((IMAGE, Output { push: true, ..Output::new(OutputKind::Image) })),
+        "oci" => Ok((OCI, Output::new(OutputKind::Oci))),
+        "docker" => Ok((DOCKER, Output::new(OutputKind::Docker))),
+        "tar" => Ok((FILES, Output::new(OutputKind::Tar))),
+        "local" => Ok((FILES, Output::new(OutputKind::Local))),
+        "cacheonly" => Ok((NOTHING, Output::new(OutputKind::CacheOnly))),
         _ => Err(SpecError::BadValue {
             key: "type".to_owned(),
             value: name.to_owned(),
@@ -221,10 +204,12 @@ fn check(name: &str, mut output: Output) -> Result<Output, SpecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn outputs() {
         use OutputKind::*;
+        let new = Output::new;
         let dest = |path: &str| Some(PathBuf::from(path));
         for (text, want) in [
             ("out", Output { dest: dest("out"), ..new(Local) }),

@@ -166,6 +166,7 @@ fn transfers_are_told_now_and_then() {
     for tick in 0..=120 {
         events.push((tick * 100, transfer(0, "sha256:abc", tick * 1_000_000, Some(120_000_000))));
     }
+    events.push((12_050, transfer(0, "sha256:abc", 120_000_000, Some(120_000_000))));
     events.push((12_100, transfer(0, "other", 5, None)));
     assert_eq!(
         written(events),
