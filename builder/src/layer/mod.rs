@@ -27,6 +27,8 @@ pub mod pack;
 pub mod pipeline;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 mod walk;
 mod whiteout;

@@ -28,16 +28,16 @@ pub(crate) fn encode_header(out: &mut Vec<u8>, header: &Header<'_>) {
     let mut records = Vec::new();
     let mut block = [0; BLOCK];
 
-    // What the machine gives us is bytes, and every reader takes the bytes of a ustar name as they are. A pax record is
-    // UTF-8 unless the header says otherwise.
+    // Names are bytes, and every reader takes them as they are: in a ustar field and in a pax record, though a record should
+    // be UTF-8 unless a `hdrcharset` record says otherwise. GNU tar does not know that one and warns; Go never writes it.
     let (prefix, name) = split(header.name).unwrap_or_else(|| {
-        push_text(&mut records, b"path", header.name);
+        pax::push_record(&mut records, b"path", header.name);
         (&[], cut(header.name))
     });
     block[field::NAME][..name.len()].copy_from_slice(name);
     block[field::PREFIX][..prefix.len()].copy_from_slice(prefix);
     if header.link.len() > field::LINK.len() {
-        push_text(&mut records, b"linkpath", header.link);
+        pax::push_record(&mut records, b"linkpath", header.link);
     }
     let link = cut(header.link);
     block[field::LINK][..link.len()].copy_from_slice(link);
@@ -97,15 +97,6 @@ fn push_extended(out: &mut Vec<u8>, name: &[u8], records: &[u8]) {
     out.extend_from_slice(&block);
     out.extend_from_slice(records);
     out.resize(out.len().next_multiple_of(BLOCK), 0);
-}
-
-fn push_text(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
-    if std::str::from_utf8(value).is_err() && !records.starts_with(b"21 hdrcharset=") {
-        let mut first = Vec::new();
-        pax::push_record(&mut first, b"hdrcharset", b"BINARY");
-        records.splice(0..0, first);
-    }
-    pax::push_record(records, key, value);
 }
 
 /// At most a hundred bytes.
