@@ -5,6 +5,8 @@
 //! about is decided as Go's `archive/tar` decides it (what other container tools see is what we see), and the
 //! stream is counted and read to its end. The `tar` crate is what the tests compare it with.
 
+mod extended;
+mod number;
 mod pax;
 mod read;
 mod sparse;

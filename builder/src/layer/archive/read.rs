@@ -1,8 +1,10 @@
 //! Reading an archive, entry by entry, in bounded memory.
 
 use super::super::xattr::Xattr;
-use super::sparse::{self, Extent, SparseHints};
-use super::{BLOCK, Timestamp, checksums, field, pax};
+use super::extended::Extended;
+use super::number::{number, signed_number, until_nul};
+use super::sparse::{self, Extent};
+use super::{BLOCK, Timestamp, checksums, field};
 use std::io::{self, Read};
 
 /// Extended headers and long names past this are refused, as Go does. The largest xattr Linux has is 64 KiB.
@@ -95,21 +97,6 @@ pub(crate) struct Reader<'a> {
     /// Data of the current entry that were not taken yet, and the padding behind them.
     data: u64,
     padding: u64,
-}
-
-/// What extended headers say about the entry behind them.
-#[derive(Default)]
-struct Extended {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    gnu_name: Option<Vec<u8>>,
-    gnu_link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    mtime: Option<Timestamp>,
-    xattrs: Vec<Xattr>,
-    sparse: SparseHints,
 }
 
 impl<'a> Reader<'a> {
@@ -390,69 +377,4 @@ impl<'a> Reader<'a> {
             }
         }
     }
-}
-
-impl Extended {
-    fn read_pax(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let records = pax::records(bytes).ok_or("its pax records are malformed")?;
-        for (key, value) in records {
-            if value.is_empty() && !key.starts_with(b"SCHILY.xattr.") {
-                continue; // The ustar field stands.
-            }
-            let decimal = || pax::decimal(value).ok_or("a number in its pax records is none");
-            match key {
-                b"path" => self.name = Some(value.to_vec()),
-                b"linkpath" => self.link = Some(value.to_vec()),
-                b"size" => self.size = Some(decimal()?),
-                b"uid" => self.uid = Some(decimal()?),
-                b"gid" => self.gid = Some(decimal()?),
-                b"mtime" => {
-                    let time = pax::parse_time(value).ok_or("the time in its pax records is none")?;
-                    self.mtime = Some(time);
-                }
-                _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        self.xattrs.push((name.to_vec(), value.to_vec()));
-                    } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
-                        self.sparse.record(key, value)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn until_nul(field: &[u8]) -> &[u8] {
-    field.split(|b| *b == 0).next().unwrap_or(field)
-}
-
-/// A number that cannot be negative.
-pub(super) fn number(field: &[u8]) -> Option<u64> {
-    signed_number(field).and_then(|number| u64::try_from(number).ok())
-}
-
-/// A number field: octal digits among spaces and NULs, or, with the top bit set, a big-endian two's complement number.
-fn signed_number(field: &[u8]) -> Option<i64> {
-    let (&first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        let negative = first & 0x40 != 0;
-        let mut number = i128::from(first & 0x7f) - if negative { 0x80 } else { 0 };
-        for byte in rest {
-            // Eleven bytes below the first: far from the ends of an i128.
-            number = number << 8 | i128::from(*byte);
-        }
-        return i64::try_from(number).ok();
-    }
-    let padding = |b: &u8| *b == b' ' || *b == 0;
-    let start = field.iter().position(|b| !padding(b)).unwrap_or(field.len());
-    let digits = until_nul(&field[start..]).trim_ascii_end();
-    let mut number: i64 = 0;
-    for digit in digits {
-        if !(b'0'..=b'7').contains(digit) {
-            return None;
-        }
-        number = number.checked_mul(8)?.checked_add(i64::from(digit - b'0'))?;
-    }
-    Some(number)
 }

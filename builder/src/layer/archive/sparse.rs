@@ -3,7 +3,8 @@
 //! See "Storing Sparse Files" in the manual of GNU tar. All become a list of [`Extent`]s: the data in the archive are
 //! those pieces of the file one after another.
 
-use super::read::{ArchiveError, number};
+use super::number::number;
+use super::read::ArchiveError;
 use super::{BLOCK, pax};
 
 /// A piece of a file that is not a hole.

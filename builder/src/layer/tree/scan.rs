@@ -12,7 +12,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{self, Receiver, TryRecvError, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -98,14 +98,12 @@ pub(super) fn scan_with(upper: &Path, flavor: XattrFlavor, threads: usize) -> Re
                     let size = stat.st_size.cast_unsigned();
                     if lister.is_new(linked) {
                         let entry = lister.entries.len();
-                        let mut job = Some(Job { entry, path: found.path.to_vec(), fd, stat });
+                        let job = Job { entry, path: found.path.to_vec(), fd, stat };
                         // When all threads are busy, the walk would only wait: it hashes this one itself.
-                        if let Some(waiting) = job.take()
-                            && let Err(back) = jobs.try_send(waiting)
+                        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
+                            jobs.try_send(job)
                         {
-                            let (mpsc::TrySendError::Full(back) | mpsc::TrySendError::Disconnected(back)) =
-                                back;
-                            own.push((entry, hash(&back, &mut buffer)?));
+                            own.push((entry, hash(&job, &mut buffer)?));
                         }
                     }
                     TreeKind::File { size, content: ContentId([0; 32]) }
