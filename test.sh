@@ -31,4 +31,19 @@ for kind in uid gid; do
 done
 
 export SLIPWAY_REQUIRE_TOOLS=1
-exec cargo test --workspace --locked "$@"
+test=(cargo test --workspace --locked "$@")
+
+# The end-to-end tests write and remove some hundred thousand files. Memory takes them faster than most disks, where
+# there is enough of it and the kernel's tmpfs has user attributes (6.6); the mount ends with its mount namespace.
+scratch=$(mktemp -d)
+trap 'rmdir "$scratch" 2>/dev/null || true' EXIT
+in_memory() {
+  [ "$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 12 ] &&
+    unshare --mount bash -euc 'mount -t tmpfs none "$1"; touch "$1/x"; setfattr -n user.x -v x "$1/x"' - "$scratch" 2>/dev/null
+}
+if [ -z "${SLIPWAY_TEST_DIR-}" ] && in_memory; then
+  SLIPWAY_TEST_DIR=$scratch unshare --mount bash -euc \
+    'mount -t tmpfs -o mode=1777,size=80% slipway-test "$SLIPWAY_TEST_DIR"; export TMPDIR=$SLIPWAY_TEST_DIR; exec "$@"' - "${test[@]}"
+else
+  "${test[@]}"
+fi

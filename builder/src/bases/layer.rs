@@ -23,6 +23,11 @@ impl Bases {
         self.store.layers().get(layer).is_some()
     }
 
+    /// Bytes of the layer's uncompressed tar, when it is unpacked in the store.
+    pub fn size(&self, layer: DiffId) -> Option<u64> {
+        self.store.layers().get(layer).map(|layer| layer.meta.size)
+    }
+
     /// The directories of `layers`, in their order; what is missing is fetched and unpacked, several at once. Transfers
     /// are told as part of `step`.
     ///

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 pub(super) struct Assembled {
     pub(super) config: ImageConfig,
     pub(super) layers: Vec<ImageLayer>,
-    /// Bytes of the uncompressed layers that this build made.
+    /// Bytes of the uncompressed layers.
     pub(super) size: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn assembled(
         match layer {
             Layer::Image(diff_id) => {
                 let descriptor = bases.descriptor(*diff_id).ok_or_else(|| unknown(*diff_id))?;
-                size += descriptor.size;
+                size += bases.size(*diff_id).unwrap_or(descriptor.size);
                 layers.push(ImageLayer { diff_id: *diff_id, descriptor });
                 packed.push(None);
             }

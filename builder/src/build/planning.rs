@@ -8,7 +8,9 @@ use crate::progress::{Event, Progress, StepId};
 use crate::request::{BuildRequest, NamedContext};
 use dockerfile_parser::ast::Dockerfile;
 use dockerfile_parser::diagnostic::Diagnostic;
+use registry_client::client::RequestError;
 use registry_client::platform::Platform;
+use registry_client::pull::PullError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,7 +105,7 @@ pub(super) async fn planned(
                 Err(BaseError::NeedsUserNamespace) => return Err(BuildError::NeedsUserNamespace),
                 Err(error) => {
                     let mut diagnostic = Diagnostic::error("no-base", wanted.span, chain(&error));
-                    diagnostic.help = wanted.help;
+                    diagnostic.help = wanted.help.or_else(|| login_help(&error));
                     failed.push(diagnostic);
                 }
             }
@@ -143,6 +145,14 @@ async fn resolve(
         Err(error) => Event::Failed { step, elapsed, error: chain(error) },
     });
     result
+}
+
+/// What to do when a registry does not let us in.
+fn login_help(error: &BaseError) -> Option<String> {
+    let BaseError::Registry(PullError::Request(request @ RequestError::Unauthorized { .. })) = error else {
+        return None;
+    };
+    Some(format!("if the name is right, log in with: build login {}", request.asked().registry))
 }
 
 /// An error and its causes in one line.

@@ -192,7 +192,7 @@ impl Failure {
     /// The exit status.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Build(crate::build::BuildError::Name { .. }) => 2,
             Self::Run(error) => error.status(),
             // As docker run has it: no program is likely to end with it.
             Self::BeforeProgram(_) => 125,

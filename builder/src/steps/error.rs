@@ -152,6 +152,7 @@ impl StepError {
             }
             _ => ("step-failed", None),
         };
+        let help = help.or_else(|| is_full(&self.cause).then(|| FULL.to_owned()));
         let diagnostic = Diagnostic::error(code, self.place(vertex), message);
         match help {
             Some(help) => diagnostic.help(help),
@@ -171,6 +172,22 @@ impl StepError {
         });
         found.unwrap_or(vertex.span)
     }
+}
+
+/// What to do when there is no room.
+const FULL: &str = "make room on the file system of the store, or name a store elsewhere with SLIPWAY_ROOT";
+
+/// Whether the file system is full, or the quota used up.
+fn is_full(cause: &Cause) -> bool {
+    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(cause);
+    while let Some(error) = at {
+        let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if matches!(number, Some(libc::ENOSPC | libc::EDQUOT)) {
+            return true;
+        }
+        at = error.source();
+    }
+    false
 }
 
 /// The source that a COPY complains about, as the Dockerfile has it.

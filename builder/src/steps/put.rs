@@ -49,6 +49,10 @@ impl StepWorker {
         };
         let spec = self.spec(copy, owner)?;
         let from = self.origin(&copy.origin, inputs).await?;
+        let place = match copy.origin {
+            Origin::Context => "the build context, which is empty",
+            _ => "scratch",
+        };
         let active = self.begin(&lowers)?;
         // The layer of COPY --link does not depend on what is below it.
         let lowers = if copy.link { Vec::new() } else { lowers };
@@ -59,7 +63,7 @@ impl StepWorker {
                 Some(from) => from.tree(),
                 None => {
                     nothing = overlay_view::<&Path>(&[]).map_err(Cause::io("make an empty tree"))?;
-                    SourceTree { root: &nothing, place: "scratch", ignore: None }
+                    SourceTree { root: &nothing, place, ignore: None }
                 }
             };
             let to = overlay_rw(&lowers, &active.upper(), &active.work())

@@ -145,6 +145,14 @@ impl StepWorker {
         Ok(result?)
     }
 
+    /// Whether all layers of images in a root file system are there.
+    fn is_unpacked(&self, rootfs: &Rootfs) -> bool {
+        rootfs.layers.iter().all(|layer| match layer {
+            Layer::Image(diff_id) => self.around.bases.is_unpacked(*diff_id),
+            Layer::Snapshot(_) => true,
+        })
+    }
+
     /// The vertex of the image that has these layers at its bottom.
     fn image_of(&self, layers: &[DiffId]) -> Option<VertexId> {
         (0..self.graph.vertices.len()).map(VertexId).find(|id| match &self.vertex(*id).op {
@@ -337,6 +345,10 @@ impl Worker for StepWorker {
 
     fn done(&self, vertex: VertexId, solved: &Solved<Rootfs>) {
         let op = &self.vertex(vertex).op;
+        if let (Op::Image(_), true) = (op, self.is_unpacked(&solved.state)) {
+            self.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex);
+            self.around.progress.send(Event::Cached { step: Self::step(vertex) });
+        }
         if solved.outcome == Outcome::Cached && !matches!(op, Op::Scratch | Op::Image(_)) {
             self.around.progress.send(Event::Cached { step: Self::step(vertex) });
         }

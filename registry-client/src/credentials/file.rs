@@ -35,6 +35,8 @@ impl AuthFile {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(None);
             }
+            // A directory that keeps us out (/run/containers of another user) has no file for us.
+            Err(_) if path.try_exists().is_err() => return Ok(None),
             Err(source) => return Err(CredentialsError::Read { path: path.to_owned(), source }),
         };
         if bytes.trim_ascii().is_empty() {

@@ -53,19 +53,21 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     // What was cancelled may still be reading or downloading; nobody waits for that.
     runtime.shutdown_background();
     if let Err(BuildError::NeedsUserNamespace) = result {
-        // The second start tells everything again.
+        // The second start tells everything again, and would find this one's scratch directory left behind.
+        drop(store);
         let _ = std::fs::remove_file(log.path());
-        super::local::need_mounts(around)?;
+        return Err(super::local::need_mounts(around).err().unwrap_or(super::failure::Failure::Powerless));
     }
     held.release();
     display.close();
+    // What processes that were killed have left; the last build that did everything from the cache has seen to it, too.
+    if !matches!(&result, Ok(report) if report.cached == report.steps) {
+        // It costs space, nothing else.
+        let _ = store.sweep();
+    }
     match result {
         Ok(report) => {
             summary::built(&report, mode, &mut io::stderr(), &mut io::stdout())?;
-            if report.cached < report.steps {
-                // What killed processes have left costs space, nothing else.
-                let _ = store.sweep();
-            }
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {

@@ -1,0 +1,151 @@
+//! What runs again, and what does not.
+
+use crate::support::bases;
+use crate::support::lab::{Lab, as_everyone, entries};
+use crate::support::registry::Registry;
+use std::fs;
+use std::path::Path;
+
+const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
+
+/// A registry with the busybox base; its reference.
+fn busybox(lab: &Lab) -> (Registry, String) {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    (registry, base)
+}
+
+fn image_id(lab: &Lab, context: &Path, more: &[&str]) -> String {
+    let file = lab.path("home/iid");
+    let mut arguments = vec!["--iidfile", file.to_str().expect("the path is text")];
+    arguments.extend(more);
+    arguments.push(context.to_str().expect("the path is text"));
+    lab.build(arguments);
+    fs::read_to_string(file).expect("--iidfile writes the file")
+}
+
+as_everyone!(a_second_build_runs_nothing, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base}\nRUN date > /date\nWORKDIR /work\nCOPY . .\nRUN mkdir made\nENV A=b\n\
+             RUN [\"touch\", \"made/file\"]\nCMD [\"cat\", \"/date\"]\n"
+        ),
+    );
+    lab.file("context/file", "content");
+    let first = image_id(lab, &context, &[]);
+    lab.build([&context]).assert_all_cached();
+    assert_eq!(image_id(lab, &context, &[]), first);
+    // A tag, a label: new images of the same layers.
+    lab.build(["-t", "named:1", "--label", "a=b"].map(Path::new).into_iter().chain([&*context]))
+        .assert_all_cached();
+});
+
+as_everyone!(a_second_build_needs_no_registry, TOOLS, |lab| {
+    let (registry, base) = busybox(lab);
+    let context = lab.dockerfile("context", &format!("FROM {base}\nRUN touch /a\n"));
+    lab.build([&context]);
+    drop(registry);
+    lab.build([&context]).assert_all_cached();
+    lab.try_build([Path::new("--pull"), &context]).assert_refused(1, &[&base]);
+});
+
+as_everyone!(an_edit_reruns_what_reads_it, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base} AS left\nCOPY left /in\nRUN cat /in > /out\n\
+             FROM {base} AS right\nCOPY right /in\nRUN cat /in > /out\n\
+             FROM {base}\nCOPY --from=left /out /left\nCOPY --from=right /out /right\nRUN cat /left /right > /both\n"
+        ),
+    );
+    lab.file("context/left", "1");
+    lab.file("context/right", "1");
+    assert_eq!(lab.build([&context]).executed().len(), 7);
+    lab.file("context/right", "2");
+    assert_eq!(
+        lab.build([&context]).executed(),
+        [
+            "COPY right /in",
+            "RUN cat /in > /out",
+            "COPY --from=right /out /right",
+            "RUN cat /left /right > /both"
+        ]
+    );
+    // Back to the content of the first build: its results are still known.
+    lab.file("context/right", "1");
+    lab.build([&context]).assert_all_cached();
+    // Times and unread files do not matter.
+    lab.file("context/unread", "3");
+    let left = fs::File::open(context.join("left")).expect("the file was made");
+    left.set_modified(std::time::UNIX_EPOCH).expect("root may set times");
+    lab.build([&context]).assert_all_cached();
+});
+
+as_everyone!(the_same_content_stops_a_rerun, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base} AS made\nCOPY in /in\nRUN head -c1 /in > /out\n\
+             FROM {base}\nCOPY --from=made /out /out\nRUN date > /date\n"
+        ),
+    );
+    lab.file("context/in", "same, one");
+    let first = image_id(lab, &context, &[]);
+    lab.file("context/in", "same, two");
+    assert_eq!(lab.build([&context]).executed(), ["COPY in /in", "RUN head -c1 /in > /out"]);
+    assert_eq!(image_id(lab, &context, &[]), first);
+    lab.file("context/in", "other");
+    assert_eq!(lab.build([&context]).executed().len(), 4);
+});
+
+as_everyone!(no_cache_runs_everything, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!("FROM {base} AS a\nRUN touch /a\nFROM {base} AS b\nCOPY --from=a /a /a\nRUN touch /b\n"),
+    );
+    let all = lab.build([&context]).executed();
+    assert_eq!(all.len(), 3);
+    assert_eq!(lab.build([Path::new("--no-cache"), &context]).executed(), all);
+    lab.build([&context]).assert_all_cached();
+});
+
+as_everyone!(a_build_argument_counts_from_where_it_is_declared, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!("FROM {base}\nRUN touch /before\nARG WHO=nobody\nRUN echo $WHO > /after\n"),
+    );
+    assert_eq!(lab.build([&context]).executed().len(), 2);
+    let someone = [Path::new("--build-arg=WHO=someone"), &context];
+    assert_eq!(lab.build(someone).executed(), ["RUN echo $WHO > /after"]);
+    lab.build(someone).assert_all_cached();
+    // The default, given by name.
+    lab.build([Path::new("--build-arg=WHO=nobody"), &context]).assert_all_cached();
+});
+
+as_everyone!(builds_share_one_store, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let contexts: Vec<_> = (0..4)
+        .map(|number| {
+            lab.dockerfile(
+                &format!("context-{number}"),
+                &format!("FROM {base}\nRUN echo shared > /shared\nRUN echo {number} > /own\n"),
+            )
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for context in &contexts {
+            scope.spawn(move || lab.build([context]));
+        }
+    });
+    for context in &contexts {
+        lab.build([context]).assert_all_cached();
+    }
+    lab.assert_nothing_left();
+    assert!(!entries(&lab.store().join("snapshots")).is_empty());
+});

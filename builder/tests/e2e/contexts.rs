@@ -1,0 +1,137 @@
+//! Where a build takes its files from.
+
+use crate::support::bases;
+use crate::support::lab::{Lab, as_everyone, entries};
+use crate::support::registry::Registry;
+use crate::support::tools::{run, tool};
+use std::fs::{self, File};
+use std::path::Path;
+
+const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
+
+fn strings<'a>(arguments: &[&'a str], context: &'a Path) -> Vec<&'a str> {
+    let mut all = arguments.to_vec();
+    all.push(context.to_str().expect("the path is text"));
+    all
+}
+
+/// Builds into a directory; the names and contents of the files there.
+fn exported(lab: &Lab, arguments: &[&str], context: &Path) -> Vec<(String, String)> {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let out = lab.directory(&format!("out-{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
+    let output = format!("--output=type=local,dest={}", out.display());
+    let mut all = strings(arguments, context);
+    all.insert(0, &output);
+    lab.build(all);
+    entries(&out)
+        .into_iter()
+        .map(|name| {
+            let content =
+                fs::read_to_string(out.join(&name)).unwrap_or_else(|error| error.kind().to_string());
+            (name, content)
+        })
+        .collect()
+}
+
+fn files(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(name, content)| ((*name).to_owned(), (*content).to_owned())).collect()
+}
+
+as_everyone!(a_named_directory, &[], |lab| {
+    let context =
+        lab.dockerfile("context", "FROM scratch\nCOPY --from=other /deep/file /named\nCOPY own /own\n");
+    lab.file("context/own", "own");
+    lab.file("other/deep/file", "other");
+    let named = format!("--build-context=other={}", lab.path("other").display());
+    assert_eq!(exported(lab, &[&named], &context), files(&[("named", "other"), ("own", "own")]));
+    let stage = lab.dockerfile("stage", "FROM other\n");
+    lab.file("flat/file", "flat");
+    let named = format!("--build-context=other={}", lab.path("flat").display());
+    assert_eq!(exported(lab, &[&named], &stage), files(&[("file", "flat")]));
+});
+
+as_everyone!(images_by_other_names, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let layout = lab.directory("layout");
+    run(tool("skopeo")
+        .args(["copy", "--quiet", "--insecure-policy", "--src-tls-verify=false", &format!("docker://{base}")])
+        .arg(format!("oci:{}:chosen", layout.display())));
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(layout.join("index.json")).expect("skopeo wrote a layout"))
+            .expect("JSON");
+    let digest = index["manifests"][0]["digest"].as_str().expect("the image has a digest");
+
+    let context = lab
+        .dockerfile("context", "FROM any AS made\nRUN echo ok > /ok\nFROM scratch\nCOPY --from=made /ok /\n");
+    for source in [
+        format!("docker-image://{base}"),
+        format!("docker-image://{base}:latest@{digest}"),
+        format!("oci-layout://{}:chosen", layout.display()),
+        format!("oci-layout://{}@{digest}", layout.display()),
+    ] {
+        let named = format!("--build-context=any={source}");
+        assert_eq!(exported(lab, &[&named], &context), files(&[("ok", "ok\n")]), "{source}");
+    }
+    let missing = format!("--build-context=any=oci-layout://{}:absent", layout.display());
+    lab.try_build(strings(&[&missing], &context)).assert_refused(1, &["absent"]);
+});
+
+as_everyone!(an_earlier_result_is_a_base, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let below = lab.dockerfile("below", &format!("FROM {base}\nRUN echo below > /below\nENV SAID=below\n"));
+    lab.build(strings(&["-t", "below:1"], &below));
+    let above = lab.dockerfile(
+        "above",
+        "FROM below:1\nRUN echo $SAID > /said\nFROM scratch\nCOPY --from=0 /said /below /\n",
+    );
+    assert_eq!(exported(lab, &[], &above), files(&[("below", "below\n"), ("said", "below\n")]));
+});
+
+as_everyone!(ignore_files, &[], |lab| {
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY . /\n");
+    lab.file("context/kept", "kept");
+    lab.file("context/dropped.log", "dropped");
+    lab.file("context/deep/dropped.log", "dropped");
+    lab.file("context/deep/kept.log", "kept");
+    lab.file(
+        "context/.dockerignore",
+        "# logs, but one\n**/*.log\n!deep/kept.log\nDockerfile\n.dockerignore\n",
+    );
+    let names = |files: Vec<(String, String)>| files.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(exported(lab, &[], &context)), ["deep", "kept"]);
+    // A Dockerfile's own ignore file stands in for the common one.
+    lab.file("context/own.Dockerfile", "FROM scratch\nCOPY . /\n");
+    lab.file("context/own.Dockerfile.dockerignore", "*\n!kept\n");
+    let file = format!("--file={}", context.join("own.Dockerfile").display());
+    assert_eq!(names(exported(lab, &[&file], &context)), ["kept"]);
+});
+
+as_everyone!(standard_input, &[], |lab| {
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY file /from-tar\n");
+    lab.file("context/file", "content");
+    lab.file("other.Dockerfile", "FROM scratch\nCOPY file /from-stdin\n");
+    let archive = lab.path("context.tar");
+    run(tool("tar").arg("-cf").arg(&archive).arg("-C").arg(&context).arg("."));
+    for (input, arguments, name) in [
+        (&archive, vec!["-"], "from-tar"),
+        (&lab.path("other.Dockerfile"), strings(&["-f", "-"], &context), "from-stdin"),
+    ] {
+        let out = lab.directory(name);
+        let mut command = lab.command(["build", "--progress=plain", "-o"]);
+        command.arg(&out).args(arguments).stdin(File::open(input).expect("the input was made"));
+        run(&mut command);
+        assert_eq!(entries(&out), [name]);
+    }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(no_files_at_all, &[], |lab| {
+    let empty = lab.directory("empty");
+    lab.file("elsewhere/Dockerfile", "FROM scratch\nLABEL a=b\n");
+    let file = format!("--file={}", lab.path("elsewhere/Dockerfile").display());
+    lab.build(strings(&[&file, "-t", "empty:1"], &empty));
+    let inspected: serde_json::Value = serde_json::from_str(&lab.verb(["inspect", "empty:1"])).expect("JSON");
+    assert_eq!(inspected[0]["Config"]["Labels"]["a"], "b", "{inspected}");
+});

@@ -1,0 +1,77 @@
+//! Builds that are stopped half-way.
+
+use crate::support::bases;
+use crate::support::lab::{Lab, Serving, as_everyone, processes};
+use crate::support::registry::Registry;
+use rustix::process::Signal;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
+
+/// Starts a build whose second step never ends, and waits until it runs.
+fn endless(lab: &Lab) -> (Registry, Serving) {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    lab.dockerfile(
+        "context",
+        &format!("FROM {base}\nRUN touch /first\nRUN touch /half; echo it runs; sleep 100000\n"),
+    );
+    let context = lab.path("context");
+    let context = context.to_str().expect("the path is text");
+    let mut build = Serving::start(lab, &["build", "--progress=plain", context]);
+    build.wait_for(" it runs\n");
+    (registry, build)
+}
+
+/// The next build finds what was finished, and makes the rest.
+fn works_again(lab: &Lab) {
+    let file = lab.path("context/Dockerfile");
+    let text = std::fs::read_to_string(&file).expect("the file was made");
+    lab.file("context/Dockerfile", text.replace("sleep 100000", "true"));
+    let build = lab.build([lab.path("context")]);
+    assert_eq!(build.executed(), ["RUN touch /half; echo it runs; true"]);
+    lab.assert_nothing_left();
+}
+
+as_everyone!(by_control_c, TOOLS, |lab| {
+    let (_registry, mut build) = endless(lab);
+    build.signal(Signal::INT);
+    assert_eq!(build.wait(), Some(1), "{}", build.printed());
+    lab.assert_nothing_left();
+    works_again(lab);
+});
+
+as_everyone!(by_a_polite_kill, TOOLS, |lab| {
+    let (_registry, mut build) = endless(lab);
+    build.signal(Signal::TERM);
+    assert_eq!(build.wait(), Some(1), "{}", build.printed());
+    lab.assert_nothing_left();
+    works_again(lab);
+});
+
+as_everyone!(by_a_kill, TOOLS, |lab| {
+    let (_registry, mut build) = endless(lab);
+    build.signal(Signal::KILL);
+    assert_eq!(build.wait(), None);
+    // Nobody was left to end the step but the kernel.
+    let end = Instant::now() + Duration::from_secs(10);
+    while sleepers(lab) > 0 {
+        assert!(Instant::now() < end, "the step lives on");
+        sleep(Duration::from_millis(10));
+    }
+    works_again(lab);
+});
+
+/// Processes that still see the laboratory's store as their root, or run its program.
+fn sleepers(lab: &Lab) -> usize {
+    let program = lab.program();
+    let store = lab.store();
+    processes()
+        .filter(|(pid, executable)| {
+            let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+            *executable == program || mounts.contains(&*Path::new(&store).to_string_lossy())
+        })
+        .count()
+}

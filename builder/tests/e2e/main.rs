@@ -1,0 +1,20 @@
+//! End-to-end tests: the built program, against a real registry, beside the tools people use.
+//!
+//! Each test starts a `docker-registry` of its own on a free loopback port and works in a fresh directory, so tests and
+//! test processes run side by side. Those about building run twice: as root, and as an unprivileged user with
+//! subordinate ids (`SLIPWAY_TEST_USER`, or `slipway-test`, which `test.sh` makes).
+//!
+//! A machine that lacks something (root, a tool) skips what needs it and says so on standard error, one line each.
+//! `SLIPWAY_REQUIRE_TOOLS=1` turns each such line into a failure; CI sets it.
+
+mod support;
+
+mod bad_input;
+mod cache;
+mod contexts;
+mod interrupted;
+mod isolation;
+mod outputs;
+mod real;
+mod registry_errors;
+mod store_full;

@@ -1,0 +1,11 @@
+//! What the tests are made of: a laboratory directory, a registry, base images, peers, comparisons.
+
+pub(crate) mod bases;
+pub(crate) mod http;
+pub(crate) mod image;
+pub(crate) mod lab;
+pub(crate) mod listing;
+pub(crate) mod output;
+pub(crate) mod peer;
+pub(crate) mod registry;
+pub(crate) mod tools;
