@@ -189,9 +189,14 @@ fn statement(code: u16, k: u32) -> sock_filter {
 
 /// If the comparison holds, go on with `then`, else behind it.
 fn guarded(code: u16, k: u32, then: Vec<sock_filter>) -> Vec<sock_filter> {
-    let length = u32::try_from(then.len()).expect("programs have at most 4096 instructions");
     // A conditional jump reaches 255 instructions, an unconditional one all.
-    let mut all = vec![sock_filter { code, jt: 1, jf: 0, k }, statement(JUMP, length)];
+    let mut all = match u8::try_from(then.len()) {
+        Ok(jf) => vec![sock_filter { code, jt: 0, jf, k }],
+        Err(_) => {
+            let length = u32::try_from(then.len()).expect("programs have at most 4096 instructions");
+            vec![sock_filter { code, jt: 1, jf: 0, k }, statement(JUMP, length)]
+        }
+    };
     all.extend(then);
     all
 }
@@ -206,30 +211,46 @@ fn program(profile: &Profile, architectures: &[Architecture]) -> Vec<sock_filter
     all
 }
 
+/// What is answered to a number, or to several in a row.
+#[derive(Clone, PartialEq, Eq)]
+enum Answer {
+    Return(u32),
+    /// It depends on the arguments.
+    Rules(u32, Vec<SeccompRule>),
+}
+
 /// The filter for one architecture.
 fn body(profile: &Profile, architecture: &Architecture) -> Vec<sock_filter> {
-    let mut rules: BTreeMap<u32, Vec<SeccompRule>> = BTreeMap::new();
-    for (name, condition) in &profile.allow {
-        let Some(number) = (architecture.number)(name) else { continue };
-        rules.entry(number).or_default().extend(condition.as_ref().map(Condition::rule));
-    }
-    let private = rules.split_off(&FIRST_PRIVATE);
-    let known = profile.names().filter_map(|name| (architecture.number)(name));
-    let highest = known.filter(|number| *number < FIRST_PRIVATE).max().expect("some are known");
-
-    let mut all = vec![statement(LOAD, OFFSET_NUMBER)];
-    let mut answer =
-        |comparison, number, value| all.extend(guarded(comparison, number, vec![statement(RETURN, value)]));
-    for number in private.into_keys() {
-        answer(JUMP_EQUAL, number, RET_ALLOW);
-    }
-    answer(JUMP_GREATER_EQUAL, highest + 1, RET_ERRNO | ENOSYS);
+    let mut answers: BTreeMap<u32, Answer> = BTreeMap::new();
     for (name, errno) in &profile.errno {
         if let Some(number) = (architecture.number)(name) {
-            answer(JUMP_EQUAL, number, RET_ERRNO | errno);
+            answers.insert(number, Answer::Return(RET_ERRNO | errno));
         }
     }
-    all.extend(search(&rules.into_iter().collect::<Vec<_>>()));
+    for (name, condition) in &profile.allow {
+        let Some(number) = (architecture.number)(name) else { continue };
+        match condition {
+            None => drop(answers.insert(number, Answer::Return(RET_ALLOW))),
+            Some(condition) => match answers.entry(number).or_insert(Answer::Rules(number, Vec::new())) {
+                Answer::Rules(_, rules) => rules.push(condition.rule()),
+                Answer::Return(_) => unreachable!("check_names refuses a name with and without condition"),
+            },
+        }
+    }
+    // Each answer holds from its number to the next one in the list.
+    let highest = *answers.range(..FIRST_PRIVATE).next_back().expect("some are known").0;
+    let mut ranges: Vec<(u32, Answer)> = Vec::new();
+    let all =
+        (0..=highest + 1).chain(answers.range(FIRST_PRIVATE..).flat_map(|(number, _)| [*number, number + 1]));
+    for number in all {
+        let unknown = Answer::Return(RET_ERRNO | if number <= highest { EPERM } else { ENOSYS });
+        let answer = answers.get(&number).cloned().unwrap_or(unknown);
+        if ranges.last().is_none_or(|(_, last)| *last != answer) {
+            ranges.push((number, answer));
+        }
+    }
+    let mut all = vec![statement(LOAD, OFFSET_NUMBER)];
+    all.extend(search(&ranges));
     all
 }
 
@@ -243,22 +264,26 @@ impl Condition {
     }
 }
 
-/// Halves the numbers until few are left, which seccompiler's chain of comparisons then goes through. The kernel runs
-/// the filter for every number when it is loaded: a chain over all of them costs each RUN a millisecond.
-fn search(rules: &[(u32, Vec<SeccompRule>)]) -> Vec<sock_filter> {
-    if rules.len() <= 8 {
-        return chain(rules);
+/// Halves the ranges until one is left. Loading a filter costs every RUN time for every instruction, and the kernel runs
+/// it for every number then: a chain of comparisons over all numbers would take most of a millisecond.
+fn search(ranges: &[(u32, Answer)]) -> Vec<sock_filter> {
+    match ranges {
+        [(_, Answer::Return(value))] => vec![statement(RETURN, *value)],
+        [(_, Answer::Rules(number, rules))] => compare(*number, rules),
+        _ => {
+            let (low, high) = ranges.split_at(ranges.len() / 2);
+            let mut all = guarded(JUMP_GREATER_EQUAL, high[0].0, search(high));
+            all.extend(search(low));
+            all
+        }
     }
-    let (low, high) = rules.split_at(rules.len() / 2);
-    let mut all = guarded(JUMP_GREATER_EQUAL, high[0].0, search(high));
-    all.extend(search(low));
-    all
 }
 
-fn chain(rules: &[(u32, Vec<SeccompRule>)]) -> Vec<sock_filter> {
+/// seccompiler's comparisons of arguments.
+fn compare(number: u32, rules: &[SeccompRule]) -> Vec<sock_filter> {
     // The architecture is checked already: which one seccompiler is told does not matter, and its check is cut off.
     let filter = SeccompFilter::new(
-        rules.iter().map(|(number, rules)| (i64::from(*number), rules.clone())).collect(),
+        BTreeMap::from([(number.into(), rules.to_vec())]),
         SeccompAction::Errno(EPERM),
         SeccompAction::Allow,
         TargetArch::x86_64,
@@ -266,10 +291,7 @@ fn chain(rules: &[(u32, Vec<SeccompRule>)]) -> Vec<sock_filter> {
     .expect("the two actions differ");
     let program: BpfProgram = filter.try_into().expect("it is short");
     let check = &program[..3];
-    assert_eq!(
-        (check[0].k, check[2].k),
-        (OFFSET_ARCH, RET_KILL_PROCESS),
-        "seccompiler's programs begin differently"
-    );
+    let beginning = (check[0].k, check[2].k);
+    assert_eq!(beginning, (OFFSET_ARCH, RET_KILL_PROCESS), "seccompiler's programs begin differently");
     program[3..].to_vec()
 }
