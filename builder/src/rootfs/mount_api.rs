@@ -5,8 +5,11 @@
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+use rustix::mount::{
+    self, FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+};
 use rustix::path::Arg;
+use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -63,12 +66,10 @@ impl NewFilesystem {
             .map_err(|source| self.refused(format!("{}: option {name}", self.kind), source))
     }
 
-    /// `name=` the directory that `directory` has open. What the kernel keeps as the option's text names no path of
-    /// this machine, and a path's length or its odd characters do not matter.
-    pub(crate) fn directory(&self, name: &str, directory: impl AsFd, shown: &Path) -> io::Result<()> {
-        let link = proc_link(directory.as_fd());
-        mount::fsconfig_set_string(&self.fd, name, link.as_str())
-            .map_err(|source| self.refused(format!("{}: {name}={}", self.kind, shown.display()), source))
+    /// `name=` the directory that `fd` has open, in errors called `path`.
+    pub(crate) fn directory(&self, name: &str, fd: &impl AsFd, path: &Path) -> io::Result<()> {
+        mount::fsconfig_set_string(&self.fd, name, proc_link(fd).as_str())
+            .map_err(|source| self.refused(format!("{}: {name}={}", self.kind, path.display()), source))
     }
 
     /// Makes the file system, and a detached mount of it.
@@ -98,7 +99,7 @@ impl NewFilesystem {
 }
 
 /// A path to what `fd` has open, valid in this process while it stays open.
-pub(crate) fn proc_link(fd: impl AsFd) -> String {
+pub(crate) fn proc_link(fd: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
@@ -109,13 +110,44 @@ pub(crate) fn clone_tree(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
 }
 
 /// A detached copy of the mount tree at an open directory or file.
-pub(crate) fn clone_tree_fd(fd: impl AsFd, recursive: bool) -> Result<OwnedFd, Errno> {
+pub(crate) fn clone_tree_at(fd: impl AsFd, recursive: bool) -> Result<OwnedFd, Errno> {
     mount::open_tree(fd.as_fd(), c"", clone_flags(recursive) | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
 fn clone_flags(recursive: bool) -> OpenTreeFlags {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
+}
+
+/// Attaches a detached mount at a path of this thread's mount namespace.
+pub(crate) fn move_to(mount: impl AsFd, path: &CStr) -> Result<(), Errno> {
+    mount::move_mount(mount.as_fd(), c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Runs `work` on a thread with a copy of the mount namespace, in which it can attach what nobody else sees.
+pub(crate) fn in_private_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    in_new_namespace(libc::CLONE_NEWNS, || {
+        mount::mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        work()
+    })
+}
+
+/// Runs `work` on a thread of its own that has moved to new namespaces, and ends in them.
+pub(crate) fn in_new_namespace<T: Send>(
+    flags: libc::c_int,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // SAFETY: no memory is involved. Only this thread moves, and with CLONE_NEWNS it stops sharing its root
+            // and working directory with the others.
+            if unsafe { libc::unshare(flags) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            work()
+        });
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread in a namespace of its own panicked")))
+    })
 }
 
 /// `struct mount_attr` of `mount_setattr(2)`.

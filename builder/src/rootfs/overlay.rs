@@ -3,10 +3,14 @@
 //! A layer is a directory in overlayfs form. Lists of layers go from the top one to the lowest. `redirect_dir`,
 //! `metacopy`, `index` and `nfs_export` are off, because with them an upper directory is not the whole layer.
 
-use super::mount_api::{NewFilesystem, clone_tree};
+use super::mount_api::{
+    NewFilesystem, add_attributes, clone_tree, clone_tree_at, in_private_mounts, move_to, proc_link,
+};
 use super::{Root, XattrFlavor};
-use rustix::fs::{self, Mode, OFlags};
-use rustix::mount::MountAttrFlags;
+use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MountFlags};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -21,15 +25,11 @@ pub const MAX_LAYERS: usize = 500;
 /// # Errors
 /// What the kernel says, with the layer it was about; more than [`MAX_LAYERS`] layers.
 pub fn overlay_view<P: AsRef<Path>>(lowers: &[P]) -> io::Result<Root> {
-    let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
-    let fd = match lowers {
-        [] => empty_directory(read_only)?,
-        [only] => view_of_one(only.as_ref())?,
-        _ => {
-            let overlay = Overlay::new()?;
-            overlay.lowers(lowers)?;
-            overlay.0.mount(read_only)?
-        }
+    let layers = Layers::new(lowers, None)?;
+    let fd = match layers.lowers.len() {
+        0 => empty_directory()?,
+        1 => layers.view_of_one()?,
+        _ => layers.mount()?,
     };
     Ok(Root::from_fd(fd))
 }
@@ -54,67 +54,125 @@ pub fn overlay_rw<P: AsRef<Path>>(lowers: &[P], upper: &Path, work: &Path) -> io
     {
         return Err(error);
     }
-    let overlay = Overlay::new()?;
-    overlay.lowers(lowers)?;
-    overlay.0.directory("upperdir", open_directory(upper)?, upper)?;
-    overlay.0.directory("workdir", open_directory(work)?, work)?;
-    overlay.0.flag("volatile")?;
-    Ok(Root::from_fd(overlay.0.mount(MountAttrFlags::empty())?))
+    Ok(Root::from_fd(Layers::new(lowers, Some((upper, work)))?.mount()?))
 }
 
-struct Overlay(NewFilesystem);
-
-impl Overlay {
-    fn new() -> io::Result<Self> {
-        let overlay = NewFilesystem::open("overlay")?;
-        // nofollow, not off: a redirect that a hostile layer brought along is not followed either.
-        overlay.option("redirect_dir", "nofollow")?;
-        for feature in ["metacopy", "index", "nfs_export"] {
-            overlay.option(feature, "off")?;
-        }
-        if XattrFlavor::of_this_process() == XattrFlavor::User {
-            overlay.flag("userxattr")?;
-        }
-        Ok(Self(overlay))
+/// What stands at `path` in a detached mount, as a detached mount of its own.
+///
+/// # Errors
+/// `ENOENT`; what the kernel says.
+pub fn subtree(view: &Root, path: &Path) -> io::Result<OwnedFd> {
+    let at = |view: &Root| view.open_at(path, OFlags::PATH, Mode::empty());
+    match clone_tree_at(at(view)?, false) {
+        // Before Linux 6.15 a mount must be in the mount namespace of whoever copies it.
+        Err(Errno::INVAL) => in_private_mounts(|| {
+            move_to(view, ATTACH_POINT)?;
+            Ok(clone_tree_at(at(view)?, false)?)
+        }),
+        other => Ok(other?),
     }
+}
 
-    fn lowers<P: AsRef<Path>>(&self, lowers: &[P]) -> io::Result<()> {
+/// A directory that every machine has, for mounts that must be attached for a moment in a namespace of their own.
+const ATTACH_POINT: &std::ffi::CStr = c"/proc";
+
+/// The options that decide what an upper directory means. `nofollow`, not `off`: a redirect that a hostile layer brought
+/// along is not followed either.
+const OPTIONS: [(&str, &str); 4] =
+    [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"), ("nfs_export", "off")];
+
+/// The directories of one mount. The kernel is told them by links in /proc: no length or odd character of a path
+/// matters, and the options that a sandbox can read show no path of this machine.
+struct Layers<'a> {
+    lowers: Vec<&'a Path>,
+    /// Upper and work directory.
+    writable: Option<(&'a Path, &'a Path)>,
+}
+
+impl<'a> Layers<'a> {
+    fn new<P: AsRef<Path>>(lowers: &'a [P], writable: Option<(&'a Path, &'a Path)>) -> io::Result<Self> {
         if lowers.len() > MAX_LAYERS {
             let text = format!("{} layers are stacked, the kernel takes {MAX_LAYERS}", lowers.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        for lower in lowers {
-            let lower = lower.as_ref();
-            self.0.directory("lowerdir+", open_directory(lower)?, lower)?;
+        Ok(Self { lowers: lowers.iter().map(AsRef::as_ref).collect(), writable })
+    }
+
+    fn mount(&self) -> io::Result<OwnedFd> {
+        // lowerdir+ is new in Linux 6.5. What an older kernel says to it is not worth a guess: the way that it knows
+        // decides, and what the new one said is the better message.
+        self.mount_one_by_one(&[]).or_else(|error| self.mount_in_one_line().map_err(|_| error))
+    }
+
+    /// Each layer by an option of its own; `below` are more of them.
+    fn mount_one_by_one(&self, below: &[OwnedFd]) -> io::Result<OwnedFd> {
+        let overlay = NewFilesystem::open("overlay")?;
+        for (name, value) in OPTIONS {
+            overlay.option(name, value)?;
         }
-        Ok(())
+        if uses_user_xattrs() {
+            overlay.flag("userxattr")?;
+        }
+        for lower in &self.lowers {
+            overlay.directory("lowerdir+", &open_directory(lower)?, lower)?;
+        }
+        for lower in below {
+            overlay.option("lowerdir+", proc_link(lower).as_str())?;
+        }
+        let Some((upper, work)) = self.writable else {
+            return overlay.mount(MountAttrFlags::MOUNT_ATTR_RDONLY);
+        };
+        overlay.directory("upperdir", &open_directory(upper)?, upper)?;
+        overlay.directory("workdir", &open_directory(work)?, work)?;
+        overlay.flag("volatile")?;
+        overlay.mount(MountAttrFlags::empty())
+    }
+
+    /// `mount(2)`, whose options are one page at most: about 200 layers.
+    fn mount_in_one_line(&self) -> io::Result<OwnedFd> {
+        in_private_mounts(|| {
+            // Opened in this namespace: layers in another one are refused.
+            let lowers =
+                self.lowers.iter().map(|lower| open_directory(lower)).collect::<io::Result<Vec<_>>>()?;
+            let links: Vec<String> = lowers.iter().map(proc_link).collect();
+            let mut options: Vec<String> =
+                OPTIONS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            options.push(format!("lowerdir={}", links.join(":")));
+            if uses_user_xattrs() {
+                options.push("userxattr".to_owned());
+            }
+            let mut flags = MountFlags::RDONLY;
+            let mut opened = None;
+            if let Some((upper, work)) = self.writable {
+                let (upper, work) = opened.insert((open_directory(upper)?, open_directory(work)?));
+                options.push(format!("upperdir={},workdir={},volatile", proc_link(upper), proc_link(work)));
+                flags = MountFlags::empty();
+            }
+            let options = CString::new(options.join(","))?;
+            rustix::mount::mount(c"overlay", ATTACH_POINT, c"overlay", flags, Some(options.as_c_str()))?;
+            Ok(clone_tree_at(fs::openat(CWD, ATTACH_POINT, OFlags::PATH, Mode::empty())?, false)?)
+        })
+    }
+
+    /// overlayfs wants two layers. An empty tmpfs under the one makes it so, which hides the layer's whiteouts; where the
+    /// kernel (before 6.15) does not stack on a detached mount, the layer's directory is bound as it is.
+    fn view_of_one(&self) -> io::Result<OwnedFd> {
+        self.mount_one_by_one(&[empty_directory()?]).or_else(|_| {
+            let fd = clone_tree_at(open_directory(self.lowers[0])?, false)?;
+            add_attributes(&fd, false, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+            Ok(fd)
+        })
     }
 }
 
-/// One layer alone: overlayfs wants two. An empty tmpfs under it makes it so, which hides the layer's whiteouts; where
-/// the kernel (before 6.15) does not stack on a detached mount, the layer's directory is bound as it is.
-fn view_of_one(lower: &Path) -> io::Result<OwnedFd> {
-    let below = empty_directory(MountAttrFlags::empty())?;
-    let stacked = || {
-        let overlay = Overlay::new()?;
-        overlay.0.directory("lowerdir+", open_directory(lower)?, lower)?;
-        overlay.0.directory("lowerdir+", &below, Path::new("an empty directory"))?;
-        overlay.0.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)
-    };
-    stacked().or_else(|error: io::Error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            return Err(error);
-        }
-        let fd = clone_tree(lower, false)?;
-        super::mount_api::add_attributes(&fd, false, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
-        Ok(fd)
-    })
+fn uses_user_xattrs() -> bool {
+    XattrFlavor::of_this_process() == XattrFlavor::User
 }
 
-fn empty_directory(attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+fn empty_directory() -> io::Result<OwnedFd> {
     let tmpfs = NewFilesystem::open("tmpfs")?;
     tmpfs.option("mode", "0755")?;
-    tmpfs.mount(attributes)
+    tmpfs.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
@@ -122,3 +180,6 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
         io::Error::new(io::Error::from(errno).kind(), format!("{}: {errno}", path.display()))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,7 +189,14 @@ pub enum MountKind {
 pub enum BindSource {
     /// A path of this machine.
     Path(PathBuf),
-    /// An open file or directory (`O_PATH` is enough), also one of a detached mount such as
-    /// [`overlay_view`](crate::rootfs::overlay::overlay_view).
+    /// Something in the merged view of layers, such as another stage. It is always read-only.
+    View {
+        /// The layers, the top one first.
+        lowers: Vec<PathBuf>,
+        /// What of them, resolved inside.
+        path: PathBuf,
+    },
+    /// An open file or directory (`O_PATH` is enough). One in a detached mount lives only as long as that mount: give the
+    /// mount itself, or keep it until the sandbox has been spawned.
     Fd(OwnedFd),
 }

@@ -11,6 +11,7 @@ mod layers;
 mod mounts;
 mod programs;
 
+use builder::userns::{self, Privilege};
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -73,11 +74,18 @@ fn main() -> ExitCode {
 }
 
 fn prepare() -> Result<(), String> {
+    let start = Instant::now();
+    // As the command does: entered by a new start of the program, which has no threads yet.
+    let entered = userns::enter_if_asked(std::env::var_os(userns::MARKER).as_deref());
+    let entered = entered.map_err(|error| error.to_string())?;
+    println!("{:?}, {entered:?} in {:.1?}", Privilege::detect(), start.elapsed());
     if !std::path::Path::new(image::BUSYBOX).exists() {
         return Err(format!("{} is missing (Debian: busybox-static)", image::BUSYBOX));
     }
-    let start = Instant::now();
-    let entered = builder::userns::enter().map_err(|error| error.to_string())?;
-    println!("privilege {:?}, {entered:?} in {:.1?}", builder::userns::Privilege::detect(), start.elapsed());
-    Ok(())
+    if Privilege::detect() != Privilege::Unprivileged {
+        return Ok(());
+    }
+    // The threads of a program are no obstacle.
+    std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(10)));
+    Err(userns::reexec().to_string())
 }

@@ -125,11 +125,14 @@ pub(crate) fn detached_views() {
     let view = || overlay_view(&[stage.upper(), stage.lower()]).unwrap();
     let fd = |fd| MountKind::Bind { source: BindSource::Fd(fd), read_only: true, recursive: false };
     let whole = Mount { target: "/stage".into(), kind: fd(view().into_fd()) };
-    let root = view();
-    let part = root.open_at(Path::new("/out"), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
-    let part = Mount { target: "/part".into(), kind: fd(part) };
-    let script = "cat /stage/out/app /part/app; ls /part";
-    assert_eq!(text(with(&image, vec![whole, part], script)), "builtbuiltapp\n");
+    let lowers = vec![stage.upper(), stage.lower()];
+    let source = BindSource::View { lowers, path: "/out".into() };
+    let part = Mount {
+        target: "/part".into(),
+        kind: MountKind::Bind { source, read_only: false, recursive: false },
+    };
+    let script = "cat /stage/out/app /part/app; ls /part; touch /part/x 2>/dev/null || echo refused";
+    assert_eq!(text(with(&image, vec![whole, part], script)), "builtbuiltapp\nrefused\n");
     assert_eq!(image.written(), [""; 0]);
 }
 

@@ -1,5 +1,4 @@
-use crate::rootfs::mount_api::{NewFilesystem, add_attributes, clone_tree, clone_tree_fd};
-use crate::sandbox::raw;
+use crate::rootfs::mount_api::{NewFilesystem, add_attributes, clone_tree, clone_tree_at, in_new_namespace};
 use rustix::mount::MountAttrFlags;
 use std::ffi::CString;
 use std::io;
@@ -64,34 +63,20 @@ pub(super) fn sysfs_of_host_network(attributes: MountAttrFlags) -> io::Result<Ow
         return Ok(sysfs);
     }
     // A detached mount can be copied since Linux 6.15.
-    let kept = OF_EMPTY_NETWORK
-        .get_or_init(|| in_empty_network(|| NewFilesystem::open("sysfs")?.mount(pseudo())).ok());
+    let kept = OF_EMPTY_NETWORK.get_or_init(|| {
+        in_new_namespace(libc::CLONE_NEWNET, || NewFilesystem::open("sysfs")?.mount(pseudo())).ok()
+    });
     let copy = kept.as_ref().and_then(|kept| {
-        let copy = clone_tree_fd(kept, false).ok()?;
+        let copy = clone_tree_at(kept, false).ok()?;
         add_attributes(&copy, false, attributes).ok()?;
         Some(copy)
     });
     if let Some(copy) = copy {
         return Ok(copy);
     }
-    in_empty_network(make).or_else(|_| {
+    in_new_namespace(libc::CLONE_NEWNET, make).or_else(|_| {
         let tree = clone_tree(Path::new("/sys"), true)?;
         add_attributes(&tree, true, attributes)?;
         Ok(tree)
-    })
-}
-
-/// Runs `make` on a thread that moves to a new network namespace, alone.
-fn in_empty_network<F>(make: F) -> io::Result<OwnedFd>
-where
-    F: FnOnce() -> io::Result<OwnedFd> + Send,
-{
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            // SAFETY: no memory is involved; the thread ends right after.
-            raw::check(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into())?;
-            make()
-        });
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that makes /sys panicked")))
     })
 }

@@ -1,7 +1,7 @@
 use super::filesystems::{pseudo, sysfs_of_host_network};
 use crate::rootfs::Root;
-use crate::rootfs::mount_api::{NewFilesystem, add_attributes, clone_tree, clone_tree_fd};
-use crate::rootfs::overlay::{overlay_rw, overlay_view};
+use crate::rootfs::mount_api::{NewFilesystem, add_attributes, clone_tree, clone_tree_at, proc_link};
+use crate::rootfs::overlay::{overlay_rw, overlay_view, subtree};
 use crate::sandbox::devices::{self, DEVICES, Staging};
 use crate::sandbox::stubs::{self, Resolved};
 use crate::sandbox::{BindSource, Mount, MountKind, Network, RootFs, Sandbox, SandboxError, Security, net};
@@ -50,10 +50,11 @@ pub(super) fn mount_all(
     devpts: OwnedFd,
     terminal: bool,
 ) -> Result<Mounted, SandboxError> {
-    let root = open_root(&sandbox.rootfs, None)?;
+    // Looking at a read-only view first spares the writable mount, which makes files on the disk, a second time.
+    let view = sandbox.rootfs.view()?;
     let staging = Staging::new().map_err(SandboxError::setup("make a file system for files"))?;
     let mut layout =
-        Layout { root, staging, attachments: Vec::new(), taken: Vec::new(), missing: Vec::new() };
+        Layout { root: view, staging, attachments: Vec::new(), taken: Vec::new(), missing: Vec::new() };
     layout.system(sandbox, devpts, terminal)?;
     let mut mounts = std::mem::take(&mut sandbox.mounts);
     mounts.sort_by_key(|mount| mount.target.components().count());
@@ -62,17 +63,13 @@ pub(super) fn mount_all(
     }
     // Last, because files that are bound one by one stand here until then.
     layout.make(c"proc", "proc", pseudo(), false);
-    let Layout { mut root, staging, attachments, missing, .. } = layout;
+    let Layout { root: view, staging, attachments, missing, .. } = layout;
 
-    let mut stubs = None;
-    if !missing.is_empty() {
-        let layer = stub_layer(&sandbox.scratch, &root, &missing)
-            .map_err(SandboxError::setup(format!("make mount points in {}", sandbox.scratch.display())))?;
-        // The first mount is closed before the upper directory is used again.
-        drop(root);
-        root = open_root(&sandbox.rootfs, Some(layer.path()))?;
-        stubs = Some(layer);
-    }
+    let (root, stubs) = if missing.is_empty() {
+        (sandbox.rootfs.mount(None)?, None)
+    } else {
+        with_stubs(&sandbox.rootfs, &sandbox.scratch, &view, &missing)?
+    };
     if sandbox.security == Security::Sandboxed {
         // Device nodes of an image, and those that a program makes, are no way to this machine's disks.
         add_attributes(&root, false, MountAttrFlags::MOUNT_ATTR_NODEV)
@@ -81,22 +78,52 @@ pub(super) fn mount_all(
     Ok(Mounted { root: root.into_fd(), staging: staging.fd, attachments, stubs })
 }
 
-/// Mounts the layers, with one more directly under the writable one.
-fn open_root(rootfs: &RootFs, stubs: Option<&Path>) -> Result<Root, SandboxError> {
-    let with_stubs = |lowers: &[PathBuf]| -> Vec<PathBuf> {
-        stubs.map(Path::to_path_buf).into_iter().chain(lowers.iter().cloned()).collect()
+/// The root file system with the missing mount points in it: in memory, or where the kernel (before 6.15) does not stack
+/// on a mount that is not attached, in `scratch`, for as long as the directory lives.
+fn with_stubs(
+    rootfs: &RootFs,
+    scratch: &Path,
+    view: &Root,
+    missing: &[(Resolved, bool)],
+) -> Result<(Root, Option<tempfile::TempDir>), SandboxError> {
+    let in_memory = || -> io::Result<Root> {
+        let layer = tmpfs("0755", None, MountAttrFlags::empty())?;
+        let path = PathBuf::from(proc_link(&layer));
+        stubs::make_layer(&path, view, missing)?;
+        rootfs.mount(Some(&path)).map_err(io::Error::other)
     };
-    match rootfs {
-        RootFs::Writable { lowers, upper, work } => overlay_rw(&with_stubs(lowers), upper, work),
-        RootFs::ReadOnly { lowers } => overlay_view(&with_stubs(lowers)),
+    if let Ok(root) = in_memory() {
+        return Ok((root, None));
     }
-    .map_err(|source| SandboxError::RootFs { source })
+    let failed = || SandboxError::setup(format!("make mount points in {}", scratch.display()));
+    let layer = tempfile::Builder::new().prefix("stubs-").tempdir_in(scratch).map_err(failed())?;
+    stubs::make_layer(layer.path(), view, missing).map_err(failed())?;
+    Ok((rootfs.mount(Some(layer.path()))?, Some(layer)))
 }
 
-fn stub_layer(scratch: &Path, root: &Root, missing: &[(Resolved, bool)]) -> io::Result<tempfile::TempDir> {
-    let layer = tempfile::Builder::new().prefix("stubs-").tempdir_in(scratch)?;
-    stubs::make_layer(layer.path(), root, missing)?;
-    Ok(layer)
+impl RootFs {
+    /// What the sandbox will see, apart from what it mounts.
+    fn view(&self) -> Result<Root, SandboxError> {
+        let layers: Vec<&Path> = match self {
+            Self::Writable { lowers, upper, .. } => {
+                std::iter::once(upper).chain(lowers).map(PathBuf::as_path).collect()
+            }
+            Self::ReadOnly { lowers } => lowers.iter().map(PathBuf::as_path).collect(),
+        };
+        overlay_view(&layers).map_err(|source| SandboxError::RootFs { source })
+    }
+
+    /// Mounts the layers, with one more directly under the writable one.
+    fn mount(&self, stubs: Option<&Path>) -> Result<Root, SandboxError> {
+        let with_stubs = |lowers: &'_ [PathBuf]| -> Vec<PathBuf> {
+            stubs.map(Path::to_path_buf).into_iter().chain(lowers.iter().cloned()).collect()
+        };
+        match self {
+            Self::Writable { lowers, upper, work } => overlay_rw(&with_stubs(lowers), upper, work),
+            Self::ReadOnly { lowers } => overlay_view(&with_stubs(lowers)),
+        }
+        .map_err(|source| SandboxError::RootFs { source })
+    }
 }
 
 /// What has been placed so far.
@@ -299,7 +326,8 @@ fn file_type(root: &Root, resolved: &Resolved) -> io::Result<Option<FileType>> {
 fn bind(source: BindSource, recursive: bool) -> io::Result<OwnedFd> {
     match source {
         BindSource::Path(path) => clone_tree(&path, recursive),
-        BindSource::Fd(fd) => match clone_tree_fd(&fd, recursive) {
+        BindSource::View { lowers, path } => subtree(&overlay_view(&lowers)?, &path),
+        BindSource::Fd(fd) => match clone_tree_at(&fd, recursive) {
             // Before Linux 6.15 a detached mount cannot be copied; but it is the caller's no more, so it is used itself.
             Err(Errno::INVAL) => Ok(fd),
             other => Ok(other?),
