@@ -1,7 +1,7 @@
 //! `/dev`, and the files in memory that are bound into a sandbox one by one.
 
 use super::{SandboxError, Security, WindowSize};
-use crate::rootfs::mount_api::{NewFilesystem, clone_tree};
+use crate::rootfs::mount_api::{NewFilesystem, add_attributes, clone_tree};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -134,9 +134,15 @@ impl Staging {
     }
 }
 
-/// This machine's own device node, as a mount.
+/// This machine's own device node, as a mount. Read-only: it can be written to all the same, as device nodes can, but its
+/// permissions and owner, which are this machine's, cannot be changed.
 pub(super) fn host_device(name: &str) -> io::Result<OwnedFd> {
-    clone_tree(&Path::new("/dev").join(name), false)
+    let device = clone_tree(&Path::new("/dev").join(name), false)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    add_attributes(&device, false, attributes)?;
+    Ok(device)
 }
 
 /// The pseudo terminals of one sandbox. The group `tty` (5) owns them where it exists in this user namespace.

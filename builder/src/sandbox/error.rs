@@ -87,10 +87,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The user or group has no place in the user namespace.
-    #[error(
-        "cannot become user {uid}, group {gid}: this user namespace does not map {what}\n\
-         help: give the user who builds more ids in /etc/subuid and /etc/subgid, or build as root"
-    )]
+    #[error("cannot become user {uid}, group {gid}: this user namespace does not map {what}")]
     NotMapped {
         /// User id.
         uid: u32,
@@ -138,6 +135,32 @@ impl SandboxError {
         match self {
             Self::NotInPath { .. } | Self::NotFound { .. } | Self::NoInterpreter { .. } => Some(127),
             Self::NotExecutable { .. } => Some(126),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<&'static str> {
+        let permission = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+        match self {
+            Self::NotMapped { .. } => {
+                Some("give the user who builds more ids in /etc/subuid and /etc/subgid, or build as root")
+            }
+            Self::RootFs { source } if source.kind() == io::ErrorKind::InvalidInput => Some(
+                "layers need a file system that overlayfs can write to, which another overlay (the root of most \
+                 containers) is not: set SLIPWAY_ROOT to a directory on a volume",
+            ),
+            Self::Attach { target, source } if target.starts_with("/proc") && permission(source) => Some(
+                "the container around this build hides parts of /proc, and then the kernel gives no other one: start \
+                 it with --security-opt systempaths=unconfined, or --privileged",
+            ),
+            Self::Clone { source } if permission(source) => Some(
+                "a seccomp profile or security module forbids namespaces: start the container around this build \
+                 with --privileged",
+            ),
+            Self::Limit { source, .. } if permission(source) => {
+                Some("only a process with CAP_SYS_RESOURCE may raise a hard limit")
+            }
             _ => None,
         }
     }

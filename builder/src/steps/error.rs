@@ -147,6 +147,7 @@ impl StepError {
             Cause::Exit { .. } => ("run-failed", None),
             Cause::Copy(_) => ("copy-failed", None),
             Cause::User(_) => ("unknown-user", None),
+            Cause::Sandbox(error) => ("step-failed", error.help().map(str::to_owned)),
             Cause::Secret { id } => {
                 ("missing-secret", Some(format!("give it with --secret id={id},src=FILE")))
             }

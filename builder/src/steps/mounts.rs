@@ -13,7 +13,6 @@ use crate::sandbox::{BindSource, Mount, MountKind};
 use crate::solve::Inputs;
 use crate::store::{KeyLock, Store};
 use dockerfile_parser::ast::{self, Sharing};
-use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// The most that is read of a secret, in bytes, as in BuildKit.
@@ -92,19 +91,14 @@ impl StepWorker {
     async fn bind(&self, bound: &RunMount, inputs: &Inputs<Rootfs>) -> Result<Mount, Cause> {
         let mount = &bound.mount;
         let where_to = target(mount);
-        let failed = |why: String| Cause::Mount { target: where_to.display().to_string(), why };
         let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
         let kind = |source, read_only| MountKind::Bind { source, read_only, recursive: false };
         if let (Origin::Step(id), true) = (&bound.from, mount.read_only)
             && let Some(rootfs) = inputs.reads.get(id)
         {
             let lowers = self.directories(rootfs).await?;
-            let fd = blocking(move || {
-                let view = crate::rootfs::overlay::overlay_view(&lowers)?;
-                view.open_at(Path::new(&source), OFlags::PATH, Mode::empty())
-            });
-            let fd = fd.await.map_err(|error| failed(format!("its source: {error}")))?;
-            return Ok(Mount { target: where_to, kind: kind(BindSource::Fd(fd), true) });
+            let source = BindSource::View { lowers, path: PathBuf::from(source) };
+            return Ok(Mount { target: where_to, kind: kind(source, true) });
         }
         let into = self.around.store.scratch_dir()?;
         let tree = self.origin(&bound.from, inputs).await?;

@@ -4,6 +4,7 @@ use super::privilege::{Mapping, Privilege, can_mount};
 use super::subid::{self, IdRange};
 use rustix::io::Errno;
 use rustix::process::{getgid, getuid};
+use rustix::thread::{CapabilitySet, capabilities};
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -32,7 +33,8 @@ pub struct Entered {
 /// Returns only the reason why it could not.
 pub fn reexec() -> UsernsError {
     // What can be known now is said now, while the caller can still show it in its own way.
-    if Sysctls::read().max.as_deref() == Some("0") {
+    let admin = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+    if !admin && Sysctls::read().max.as_deref() == Some("0") {
         return UsernsError::MaxIsZero;
     }
     let mut args = std::env::args_os();
@@ -135,7 +137,7 @@ fn enter_alone() -> Result<(), UsernsError> {
     let alone = |own| IdRange { inside: 0, outside: own, count: 1 }.to_string();
     for (file, text) in [("setgroups", "deny".to_owned()), ("gid_map", alone(gid)), ("uid_map", alone(uid))] {
         std::fs::write(format!("/proc/self/{file}"), text)
-            .map_err(|source| UsernsError::Io { doing: "write the id map", source })?;
+            .map_err(|source| UsernsError::MapRefused { uid, source })?;
     }
     check()
 }

@@ -44,6 +44,11 @@ pub enum UsernsError {
     CannotMount,
     #[error("{} failed: {message}\nhelp: {hint}", program.display())]
     Helper { program: PathBuf, message: String, hint: String },
+    #[error(
+        "the kernel does not let this process map user {uid} into a user namespace\n\
+         help: root without capabilities (CAP_SETFCAP) may not: build as an ordinary user, or with CAP_SYS_ADMIN"
+    )]
+    MapRefused { uid: u32, source: io::Error },
     #[error("cannot {doing} while entering a user namespace")]
     Io { doing: &'static str, source: io::Error },
 }

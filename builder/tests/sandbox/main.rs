@@ -28,7 +28,7 @@ tests! {
     programs {
         exit_codes signals environment_is_exact working_directory identity limits output_and_error terminal
         failing_to_start kill_from_another_thread background_processes_die input_is_empty drop_ends_it
-        inherited_streams
+        inherited_streams dies_with_its_builder many_at_once programs_by_path
     }
     isolation {
         processes descriptors mounts_of_the_host capabilities seccomp masked_paths devices no_network host_name
@@ -50,9 +50,16 @@ fn main() -> ExitCode {
         println!("sandbox tests skipped: {reason}");
         return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    if std::env::args().any(|arg| arg == "--bench") {
-        image::measure();
-        return ExitCode::SUCCESS;
+    match std::env::args().nth(1).as_deref() {
+        Some("--bench") => {
+            image::measure();
+            return ExitCode::SUCCESS;
+        }
+        Some("--victim") => {
+            programs::victim();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let mut failed = Vec::new();
     let chosen = TESTS

@@ -7,6 +7,7 @@ use builder::sandbox::{Exit, RootFs, Sandbox, SandboxError, Stdio, WindowSize};
 use rustix::process::Signal;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub(crate) fn exit_codes() {
@@ -71,6 +72,7 @@ pub(crate) fn identity() {
         let user = ResolvedUser { uid: 1000, gid: 1000, groups: vec![], home: "/".into() };
         let error = Sandbox { user, ..image.sandbox(&["true"]) }.spawn().unwrap_err();
         assert!(matches!(error, SandboxError::NotMapped { .. }), "{error:?}");
+        assert!(error.help().unwrap().contains("/etc/subuid"));
         return;
     }
     let user = ResolvedUser { uid: 1000, gid: 1001, groups: vec![44, 29], home: "/".into() };
@@ -216,6 +218,72 @@ pub(crate) fn drop_ends_it() {
     drop(child);
     assert_eq!(output.read(&mut line).unwrap(), 0, "its end of the pipe is closed");
     assert!(image.scratch_is_empty());
+}
+
+/// What `--victim` does: runs something whose output is this process's, until killed.
+pub(crate) fn victim() {
+    let image = Image::new();
+    let stdio = Stdio::Inherit { stdin: false };
+    let sandbox = Sandbox { stdio, ..image.sandbox(&["sh", "-c", "echo started; sleep 1000"]) };
+    // Made by a thread that ends long before it.
+    let child = std::thread::spawn(|| sandbox.spawn().unwrap()).join().unwrap();
+    finish(child);
+}
+
+pub(crate) fn dies_with_its_builder() {
+    let own = std::env::current_exe().unwrap();
+    // It has no chance to remove its files.
+    let files = tempfile::tempdir().unwrap();
+    let mut builder = Command::new(own);
+    builder.arg("--victim").env("TMPDIR", files.path()).stdout(std::process::Stdio::piped());
+    let mut builder = builder.spawn().unwrap();
+    let mut lines = BufReader::new(builder.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert!(lines.any(|line| line == "started"));
+    // It outlives the thread that made it.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(builder.try_wait().unwrap().is_none());
+    builder.kill().unwrap();
+    assert!(!builder.wait().unwrap().success());
+    let start = Instant::now();
+    assert_eq!(lines.next(), None, "the pipe closes with the last process that has it");
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+pub(crate) fn many_at_once() {
+    let images: Vec<Image> = (0..8).map(|_| Image::new()).collect();
+    std::thread::scope(|scope| {
+        for image in &images {
+            scope.spawn(|| {
+                for round in 0..4 {
+                    let script =
+                        format!("echo {round} > /etc/round; cat /etc/round; ls /proc/self/fd | wc -l");
+                    assert_eq!(image.sh(&script), format!("{round}\n4\n"));
+                }
+            });
+        }
+    });
+}
+
+pub(crate) fn programs_by_path() {
+    let image = Image::new();
+    std::fs::create_dir(image.lower().join("own")).unwrap();
+    std::os::unix::fs::symlink("/bin/busybox", image.lower().join("own/echo")).unwrap();
+    let with = |program: &str, path: &str| {
+        let env = vec![format!("PATH={path}").into()];
+        text(Sandbox { env, cwd: "/own".into(), ..image.sandbox(&[program, "found"]) })
+    };
+    for (program, path) in [
+        ("./echo", "/none"),
+        ("../bin/echo", "/none"),
+        ("echo", "/none:/etc/passwd:/own"),
+        ("echo", "/none:"),
+        ("echo", "."),
+        ("echo", ""),
+    ] {
+        assert_eq!(with(program, path), "found\n", "{program} in {path:?}");
+    }
+    let none = Sandbox { env: Vec::new(), ..image.sandbox(&["echo", "found"]) };
+    assert_eq!(text(none), "found\n", "without PATH the usual places are searched");
 }
 
 pub(crate) fn inherited_streams() {
