@@ -1,5 +1,8 @@
 //! The sandbox, with a busybox image, as root or as whoever runs this: it enters a user namespace by itself.
 //!
+//! As root, with SLIPWAY_TEST_USER naming a user with subordinate ids, it runs again as that user, and as `nobody`, who
+//! has none and gets a namespace with a single id.
+//!
 //! Not run by the usual harness, because a process with threads cannot enter one. Arguments are parts of test names.
 //! Where the machine cannot (no /bin/busybox, no namespaces), everything is skipped, unless SLIPWAY_REQUIRE_TOOLS=1.
 
@@ -12,8 +15,9 @@ mod mounts;
 mod programs;
 
 use builder::userns::{self, Privilege};
+use std::os::unix::fs::PermissionsExt;
 use std::panic::catch_unwind;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 type Test = (&'static str, fn());
@@ -73,11 +77,33 @@ fn main() -> ExitCode {
             failed.push(*name);
         }
     }
-    if failed.is_empty() {
-        return ExitCode::SUCCESS;
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(" "));
+        return ExitCode::FAILURE;
     }
-    println!("failed: {}", failed.join(" "));
-    ExitCode::FAILURE
+    let others = std::env::var("SLIPWAY_TEST_USER").ok().filter(|_| Privilege::detect() == Privilege::Root);
+    let Some(user) = others else { return ExitCode::SUCCESS };
+    let passed = [user.as_str(), "nobody"].map(|user| again_as(user, &filters));
+    if passed == [true, true] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the same tests as another user, who may be unable to see this program where it is.
+fn again_as(user: &str, filters: &[String]) -> bool {
+    println!("again as {user}");
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("sandbox");
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    for path in [directory.path(), &copy] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("runuser");
+    command
+        .args(["-u", user, "--"])
+        .arg(&copy)
+        .args(filters)
+        .current_dir("/")
+        .env_remove("SLIPWAY_TEST_USER");
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn prepare() -> Result<(), String> {
