@@ -1,6 +1,6 @@
 //! Why a base image cannot be had.
 
-use crate::layer::ApplyError;
+use crate::layer::UnpackError;
 use crate::store::StoreError;
 use registry_client::digest::{DiffId, Digest};
 use std::io;
@@ -62,7 +62,7 @@ pub enum BaseError {
         /// The layer.
         layer: DiffId,
         /// Why.
-        source: ApplyError,
+        source: UnpackError,
     },
     /// A layer's bytes cannot be read or decompressed.
     #[error("cannot read layer {layer}")]

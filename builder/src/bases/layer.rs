@@ -2,13 +2,13 @@
 
 use super::resolve::blob_path;
 use super::{BaseError, Bases, Known, Owners, Source};
-use crate::layer::{ApplyLimits, ApplyOptions, Decoder, apply};
+use crate::layer::{self, ApplyLimits, ApplyOptions};
 use crate::progress::{Event, StepId};
 use crate::store::{LayerBlob, LayerBuilder, Store};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use registry_client::descriptor::Descriptor;
-use registry_client::digest::{DiffId, Digester};
+use registry_client::digest::DiffId;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -148,12 +148,10 @@ impl Bases {
             let told = move |current| {
                 progress.send(Event::Transfer { step, item: item.clone(), current, total });
             };
-            let mut writer = store.blobs().writer()?;
+            let mut writer = store.blobs().writer_for(&descriptor)?;
             let mut tee =
                 Chunks { chunks, now: Bytes::new(), copy: &mut writer, told: &told, count: 0, last_told: 0 };
             let path = unpack(&store, layer, &mut tee, owners)?;
-            // Readers of compressed data may stop before the last bytes.
-            io::copy(&mut tee, &mut io::sink()).map_err(|source| BaseError::Read { layer, source })?;
             told(tee.count);
             writer.commit(Some(&descriptor))?;
             let blob = LayerBlob {
@@ -170,40 +168,25 @@ impl Bases {
 }
 
 /// Decompresses, hashes and applies a layer.
-fn unpack(store: &Store, layer: DiffId, blob: impl Read, owners: Owners) -> Result<PathBuf, BaseError> {
+fn unpack(
+    store: &Store,
+    layer: DiffId,
+    blob: impl Read + Send,
+    owners: Owners,
+) -> Result<PathBuf, BaseError> {
     let builder: LayerBuilder = store.layers().begin(layer)?;
-    let read = |source| BaseError::Read { layer, source };
-    let mut tar = Hashed { inner: Decoder::detect(blob).map_err(read)?, digester: Digester::new() };
     let options = ApplyOptions {
         limits: ApplyLimits::default(),
         ignore_chown: owners == Owners::Flattened,
         // A user namespace cannot hold device nodes; a sandbox has its own in /dev.
         skip_denied_devices: true,
     };
-    apply(&mut tar, &builder.path(), store.flavor(), &options)
+    let unpacked = layer::unpack(blob, &builder.path(), store.flavor(), &options)
         .map_err(|source| BaseError::Unpack { layer, source })?;
-    // The DiffID covers what stands after the end-of-archive marker, too.
-    io::copy(&mut tar, &mut io::sink()).map_err(read)?;
-    let size = tar.digester.bytes();
-    let got = DiffId(tar.digester.finish());
-    if got != layer {
-        return Err(BaseError::DiffId { want: Box::new(layer), got: Box::new(got) });
+    if unpacked.diff_id != layer {
+        return Err(BaseError::DiffId { want: Box::new(layer), got: Box::new(unpacked.diff_id) });
     }
-    Ok(builder.commit(size)?.path)
-}
-
-/// Hashes what is read through it.
-struct Hashed<R> {
-    inner: R,
-    digester: Digester,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.digester.update(&buffer[..n]);
-        Ok(n)
-    }
+    Ok(builder.commit(unpacked.size)?.path)
 }
 
 /// Chunks of a download as a reader; what is read is copied to a writer and counted.
