@@ -118,13 +118,17 @@ fn a_build_that_fails_is_status_1() {
     assert_eq!(unknown.status.code(), Some(1));
     let message = text(&unknown.stderr);
     assert!(message.starts_with("error: unknown instruction \"FOO\"\n --> Dockerfile:2:1\n"), "{message}");
-    for (arguments, message) in [
-        (["-f", "/nowhere/Dockerfile", path], "error: there is no Dockerfile at /nowhere/Dockerfile"),
-        (["-t", "UPPER", path], "error: \"UPPER\" is no image name"),
-        (["-q", "--", "/nowhere"], "error: the build context /nowhere cannot be used: it does not exist\n"),
+    for (arguments, status, message) in [
+        (["-f", "/nowhere/Dockerfile", path], 1, "error: there is no Dockerfile at /nowhere/Dockerfile"),
+        (["-t", "UPPER", path], 2, "error: \"UPPER\" is no image name"),
+        (
+            ["-q", "--", "/nowhere"],
+            1,
+            "error: the build context /nowhere cannot be used: it does not exist\n",
+        ),
     ] {
         let output = slipway(&arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
         assert!(text(&output.stderr).starts_with(message), "{arguments:?}: {output:?}");
     }
 }
@@ -150,6 +154,8 @@ fn the_second_signal_ends_at_once() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program runs");
+        // Held: waiting for the child would close it, and an end of the input ends the build, too.
+        let _stdin = child.stdin.take();
         let pid = Pid::from_child(&child);
         wait_until(|| listens(child.id()));
         kill_process(pid, signals[0]).expect("it is there");
