@@ -3,6 +3,7 @@
 //! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
 
 pub mod bases;
+mod blocking;
 pub mod build;
 pub mod cancel;
 pub mod cli;

@@ -2,6 +2,7 @@
 
 use super::resolve::blob_path;
 use super::{BaseError, Bases, Known, Owners, Source};
+use crate::blocking::blocking;
 use crate::layer::{self, ApplyLimits, ApplyOptions};
 use crate::progress::{Event, StepId};
 use crate::store::{LayerBlob, LayerBuilder, Store};
@@ -240,12 +241,4 @@ fn file_chunks(path: PathBuf) -> mpsc::Receiver<io::Result<Bytes>> {
         }
     });
     receiver
-}
-
-/// Runs `f` where blocking is allowed.
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(f).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

@@ -5,6 +5,7 @@ use super::layers::LayerJobs;
 use super::planning::{chain, extra_step};
 use super::{BuildError, BuiltImage};
 use crate::bases::{Bases, Source};
+use crate::blocking::blocking;
 use crate::environment::Environment;
 use crate::export::{self, Bundle, ExportError, Package};
 use crate::graph::{Graph, ImagePlan};
@@ -384,12 +385,4 @@ fn feed(
 fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &str) -> impl FnOnce(E) -> BuildError {
     let what = what.to_owned();
     move |error| BuildError::Output { what, source: error.into() }
-}
-
-/// Runs `f` where blocking is allowed.
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(f).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

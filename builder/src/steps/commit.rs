@@ -15,7 +15,7 @@ pub(super) async fn commit(
     description: &str,
 ) -> Result<(SnapshotId, ContentId), Cause> {
     let (store, description) = (store.clone(), description.to_owned());
-    super::blocking(move || {
+    crate::blocking::blocking(move || {
         let tree = scan(&active.upper(), store.flavor())?;
         let content = tree.content_id();
         if let Some(earlier) = store.records().by_content(&start, &content) {

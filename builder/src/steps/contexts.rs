@@ -1,8 +1,9 @@
 //! The trees that COPY and bind mounts take files from: the build context, named directories, stages.
 
+use super::StepWorker;
 use super::error::Cause;
 use super::state::Rootfs;
-use super::{StepWorker, blocking};
+use crate::blocking::blocking;
 use crate::context::{Context, ContextError, Index, ignore_rules};
 use crate::copy::SourceTree;
 use crate::graph::Origin;

@@ -23,11 +23,3 @@ pub use contexts::Contexts;
 pub use error::{Cause, StepError};
 pub use state::{Layer, Rootfs};
 pub use worker::{OnDone, StepWorker, Surroundings};
-
-/// Runs `f` where blocking is allowed.
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(f).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}

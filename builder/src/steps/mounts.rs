@@ -1,8 +1,9 @@
 //! `RUN --mount`: what each becomes in the sandbox.
 
+use super::StepWorker;
 use super::error::Cause;
 use super::state::Rootfs;
-use super::{StepWorker, blocking};
+use crate::blocking::blocking;
 use crate::content::ContentId;
 use crate::context::digest_sources;
 use crate::copy::{self, CopySpec, Ownership};

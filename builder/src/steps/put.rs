@@ -1,9 +1,9 @@
 //! COPY, ADD and WORKDIR: files are put in place on an overlay mount, without a process of their own.
 
 use super::StepWorker;
-use super::blocking;
 use super::error::Cause;
 use super::state::Rootfs;
+use crate::blocking::blocking;
 use crate::content::ContentId;
 use crate::context::digest_sources;
 use crate::copy::{self, Chmod, CopySpec, Ownership, SourceTree, Times, Unpack};

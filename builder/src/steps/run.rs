@@ -3,7 +3,8 @@
 use super::error::Cause;
 use super::mounts::Prepared;
 use super::state::Rootfs;
-use super::{StepWorker, blocking, logs, put};
+use super::{StepWorker, logs, put};
+use crate::blocking::blocking;
 use crate::graph::{RunOp, VertexId};
 use crate::request::NetworkMode;
 use crate::rootfs::overlay::{overlay_rw, overlay_view};
