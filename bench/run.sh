@@ -31,7 +31,8 @@ id "$user" >/dev/null 2>&1 || { printf 'bench: there is no user %s; test.sh make
 if $smoke; then runs=2 cold_runs=2 files=500 megabytes=32 steps=3; else runs=30 cold_runs=7 files=20000 megabytes=1024 steps=20; fi
 
 cargo build --release --locked --quiet --package builder --bin slipway
-lab=$(mktemp -d /var/tmp/slipway-bench-XXXXXX)
+# Short names: podman refuses a --runroot of more than 50 bytes.
+lab=$(mktemp -d /var/tmp/bench-XXXXXX)
 chmod 755 "$lab"
 registry_pid=
 finish() {
@@ -125,7 +126,7 @@ SH
 # fresh KIND DIRECTORY: notes a directory that was never used as that kind's store.
 cat >"$lab/fresh" <<SH
 #!/bin/sh
-next=\$2/\$1-\$(date +%s%N); mkdir \$next; printf %s \$next >\$2/\$1
+next=\$2/\$(date +%s%N | tail -c 13); mkdir \$next; printf %s \$next >\$2/\$1.fresh
 SH
 chmod 755 "$lab"/{ours,buildah,podman,fresh}
 
@@ -167,10 +168,10 @@ each() { # each NAME RUNS ARGUMENTS: warm, in a store that has built the same be
 each_cold() { # each_cold NAME RUNS ARGUMENTS: in a store that was never used
   local name=$1 repetitions=$2
   shift 2
-  measure "$name" root "$repetitions" "$lab/fresh ours $lab/root" "$lab/ours \$(cat $lab/root/ours) -q $*"
-  measure "$name" unprivileged "$repetitions" "$lab/fresh ours $lab/user" "$lab/ours \$(cat $lab/user/ours) -q $*"
-  measure "$name" buildah "$repetitions" "$lab/fresh buildah $lab/peer" "$lab/buildah \$(cat $lab/peer/buildah) $*"
-  measure "$name" podman "$repetitions" "$lab/fresh podman $lab/peer" "$lab/podman \$(cat $lab/peer/podman) $*"
+  measure "$name" root "$repetitions" "$lab/fresh ours $lab/root" "$lab/ours \$(cat $lab/root/ours.fresh) -q $*"
+  measure "$name" unprivileged "$repetitions" "$lab/fresh ours $lab/user" "$lab/ours \$(cat $lab/user/ours.fresh) -q $*"
+  measure "$name" buildah "$repetitions" "$lab/fresh buildah $lab/peer" "$lab/buildah \$(cat $lab/peer/buildah.fresh) $*"
+  measure "$name" podman "$repetitions" "$lab/fresh podman $lab/peer" "$lab/podman \$(cat $lab/peer/podman.fresh) $*"
 }
 
 measure start root "$runs" '' "$lab/build version"
