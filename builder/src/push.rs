@@ -1,6 +1,7 @@
 //! Pushes an image of the store to a registry.
 
-use crate::export::{Package, Source};
+use crate::export::{Bundle, Source};
+use crate::image::Document;
 use crate::progress::{Event, Progress, StepId};
 use crate::store::Store;
 use registry_client::client::Client;
@@ -21,38 +22,40 @@ pub struct Pushed {
     pub there: usize,
 }
 
-/// Pushes `package`, which is [settled](Package::settle), under each of `references`. `mount_from` names repositories that
-/// may hold a blob already, by its digest.
+/// Pushes `bundle`, which is [settled](Bundle::settle), under each of `references`: the images of all its platforms, then
+/// the index. `mount_from` names repositories that may hold a blob already, by its digest.
 ///
 /// # Errors
 /// What the registry says; no reference names a half-pushed image.
 pub async fn push(
     client: &Client,
     store: &Store,
-    package: &Package,
+    bundle: &Bundle,
     references: &[Reference],
     mount_from: &BTreeMap<registry_client::digest::Digest, Vec<String>>,
     progress: &Progress,
     step: StepId,
 ) -> Result<(Descriptor, Pushed), PushError> {
     let blobs = store.blobs();
-    let layers =
-        package.layers.iter().filter(|layer| layer.source != Source::Elsewhere).map(|layer| BlobPush {
-            descriptor: layer.descriptor.clone(),
-            source: BlobSource::file(blobs.path(&layer.descriptor.digest)),
-            mount_from: mount_from.get(&layer.descriptor.digest).cloned().unwrap_or_default(),
-        });
-    let config = BlobPush {
+    let layers = bundle.packages.iter().flat_map(|package| &package.layers);
+    let layers = layers.filter(|layer| layer.source != Source::Elsewhere).map(|layer| BlobPush {
+        descriptor: layer.descriptor.clone(),
+        source: BlobSource::file(blobs.path(&layer.descriptor.digest)),
+        mount_from: mount_from.get(&layer.descriptor.digest).cloned().unwrap_or_default(),
+    });
+    let configs = bundle.packages.iter().map(|package| BlobPush {
         descriptor: package.config.descriptor.clone(),
         source: BlobSource::bytes(package.config.bytes.clone()),
         mount_from: Vec::new(),
+    });
+    let document =
+        |document: &Document| (document.descriptor.media_type.clone(), document.bytes.clone().into());
+    let children: Vec<_> = match &bundle.index {
+        Some(_) => bundle.packages.iter().map(|package| document(&package.manifest)).collect(),
+        None => Vec::new(),
     };
-    let manifest = &package.manifest;
-    let image = ImagePush {
-        blobs: layers.chain([config]).collect(),
-        children: Vec::new(),
-        manifest: (manifest.descriptor.media_type.clone(), manifest.bytes.clone().into()),
-    };
+    let image =
+        ImagePush { blobs: layers.chain(configs).collect(), children, manifest: document(bundle.top()) };
     let pushed = Arc::new(std::sync::Mutex::new(Pushed::default()));
     let on_step = {
         let (progress, pushed) = (progress.clone(), Arc::clone(&pushed));

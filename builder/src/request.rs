@@ -25,6 +25,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--platform`; the host's when empty.
     pub platforms: Vec<Platform>,
+    /// The result is an index of platforms: for several always, for one on request (`BUILDKIT_MULTI_PLATFORM`).
+    pub multi_platform: bool,
     /// `--network`.
     pub network: NetworkMode,
     /// `--no-cache` and `--no-cache-filter`.
@@ -150,6 +152,16 @@ pub struct Output {
     pub names: Vec<String>,
     /// `push=true`.
     pub push: bool,
+    /// `push-by-digest=true`: the names are repositories, in which the image gets no tag.
+    pub push_by_digest: bool,
+    /// `store=false`: the image is not listed in the store.
+    pub store: bool,
+    /// `name-canonical=true`: each name also with the digest of the image.
+    pub name_canonical: bool,
+    /// `dangling-name-prefix=`: the image is also named `PREFIX@DIGEST`.
+    pub dangling_prefix: Option<String>,
+    /// `danging-name-empty-only=true` (BuildKit's spelling): only when it has no other name.
+    pub dangling_empty_only: bool,
     /// `compression=`.
     pub compression: Option<CompressionKind>,
     /// `compression-level=`.
@@ -160,8 +172,14 @@ pub struct Output {
     pub oci_mediatypes: Option<bool>,
     /// `tar=false` of `type=oci`: a directory.
     pub tar: bool,
-    /// `annotation.KEY=VALUE` of the manifest.
-    pub annotations: BTreeMap<String, String>,
+    /// `platform-split=`: a directory for each platform; `None` when there are several.
+    pub platform_split: Option<bool>,
+    /// `mode=delete` of `type=local`: what is in the directory and not in the result is removed.
+    pub delete: bool,
+    /// `rewrite-timestamp=`; `None` when it was not said.
+    pub rewrite_timestamp: Option<bool>,
+    /// `annotation...=`, and `--annotation`; of the same annotation the last counts.
+    pub annotations: Vec<Annotation>,
     /// `load`: into a Docker or podman of this machine (`--load`).
     pub load: bool,
 }
@@ -174,15 +192,70 @@ impl Output {
             dest: None,
             names: Vec::new(),
             push: false,
+            push_by_digest: false,
+            store: true,
+            name_canonical: false,
+            dangling_prefix: None,
+            dangling_empty_only: false,
             compression: None,
             compression_level: None,
             force_compression: false,
             oci_mediatypes: None,
             tar: true,
-            annotations: BTreeMap::new(),
+            platform_split: None,
+            delete: false,
+            rewrite_timestamp: None,
+            annotations: Vec::new(),
             load: false,
         }
     }
+
+    /// Whether it carries layers.
+    pub fn has_layers(&self) -> bool {
+        matches!(self.kind, OutputKind::Image | OutputKind::Oci | OutputKind::Docker)
+    }
+
+    /// Whether it has OCI's media types, not Docker's.
+    pub fn is_oci(&self) -> bool {
+        self.oci_mediatypes.unwrap_or(self.kind != OutputKind::Docker)
+    }
+
+    /// The annotations of `place` in an image for `platform`.
+    pub fn annotations_of(
+        &self,
+        place: AnnotationPlace,
+        platform: Option<&Platform>,
+    ) -> BTreeMap<String, String> {
+        let here =
+            |a: &&Annotation| a.place == place && (a.platform.is_none() || a.platform.as_ref() == platform);
+        self.annotations.iter().filter(here).map(|a| (a.key.clone(), a.value.clone())).collect()
+    }
+}
+
+/// An annotation of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// Of what.
+    pub place: AnnotationPlace,
+    /// Only for this platform.
+    pub platform: Option<Platform>,
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What an annotation is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnnotationPlace {
+    /// The manifest.
+    Manifest,
+    /// What points to the manifest: an index, the `index.json` of a layout.
+    ManifestDescriptor,
+    /// The index of several platforms.
+    Index,
+    /// What points to that index.
+    IndexDescriptor,
 }
 
 /// `type=` of an output.

@@ -50,19 +50,20 @@ pub(super) struct LayerJobs {
 }
 
 impl LayerJobs {
-    /// Packs what `target` consists of; nothing, when no output has layers (`target` is `None`).
+    /// Packs what `targets` consist of: none, when no output has layers.
     pub(super) fn new(
         store: Store,
         epoch: Option<SystemTime>,
         privileged: bool,
         graph: &Graph,
-        target: Option<VertexId>,
+        targets: &[VertexId],
     ) -> Self {
         let mut wanted = HashSet::new();
-        let mut at = target;
-        while let Some(id) = at {
-            wanted.insert(id);
-            at = graph.vertex(id).parent;
+        for target in targets {
+            let mut at = Some(*target);
+            while let Some(id) = at.filter(|id| wanted.insert(*id)) {
+                at = graph.vertex(id).parent;
+            }
         }
         Self { store, epoch, privileged, wanted: Arc::new(wanted), jobs: Arc::default() }
     }

@@ -79,10 +79,9 @@ pub async fn build(
         .map_err(InputError::from)?;
 
     let graph = Arc::new(planned.graph);
-    let plan = &graph.images[0];
-    let target = plan.vertex;
-    let packs = outputs::need_layers(request).then_some(target);
-    let jobs = LayerJobs::new(store.clone(), request.source_date_epoch, privileged, &graph, packs);
+    let targets: Vec<VertexId> = graph.images.iter().map(|plan| plan.vertex).collect();
+    let packed = if outputs::need_layers(request) { &targets[..] } else { &[] };
+    let jobs = LayerJobs::new(store.clone(), request.source_date_epoch, privileged, &graph, packed);
     let around = Surroundings {
         store: store.clone(),
         bases: Arc::clone(&bases),
@@ -97,16 +96,15 @@ pub async fn build(
         shm_size: request.shm_size,
         epoch: request.source_date_epoch,
     };
-    announce(&graph, target, progress);
+    announce(&graph, &targets, progress);
     let worker = Arc::new(StepWorker::new(Arc::clone(&graph), around, Box::new(jobs.clone())));
     let limit = request
         .parallelism
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
-    let solved = solve(&graph, &[target], &worker, limit).await;
+    let solved = solve(&graph, &targets, &worker, limit).await;
     worker.save_contexts();
     let solved = solved.map_err(|error| step_failed(error, &graph, &input.dockerfile))?;
 
-    let rootfs = solved[&target].state.clone();
     let made = outputs::Made {
         request,
         environment,
@@ -117,7 +115,7 @@ pub async fn build(
         jobs: &jobs,
         progress,
     };
-    let finish = made.all(&graph, plan, &rootfs, &names);
+    let finish = made.all(&graph, &solved, &names);
     let image = tokio::select! {
         image = finish => image?,
         () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
@@ -141,10 +139,10 @@ fn warn(progress: &Progress, file: &DockerfileText, warnings: &[dockerfile_parse
     }
 }
 
-/// Tells progress about the steps that the target needs, in order.
-fn announce(graph: &Graph, target: VertexId, progress: &Progress) {
+/// Tells progress about the steps that the targets need, in order.
+fn announce(graph: &Graph, targets: &[VertexId], progress: &Progress) {
     let mut needed = vec![false; graph.vertices.len()];
-    let mut open = vec![target];
+    let mut open = targets.to_vec();
     while let Some(id) = open.pop() {
         if !std::mem::replace(&mut needed[id.0], true) {
             open.extend(graph.vertex(id).inputs());

@@ -21,16 +21,16 @@ pub struct BuildReport {
 /// A finished image.
 #[derive(Clone, Debug)]
 pub struct BuiltImage {
-    /// Its platform.
-    pub platform: Platform,
-    /// Digest of its config: the image ID.
+    /// Its platforms.
+    pub platforms: Vec<Platform>,
+    /// The image ID: the digest of its config; of an index, the digest of that.
     pub id: Digest,
-    /// Its manifest, as the first output wrote it.
-    pub manifest: Descriptor,
+    /// Its manifest or index, as the last output of it into the store or a registry wrote it.
+    pub top: Descriptor,
     /// The names it was given, familiar form.
     pub names: Vec<String>,
-    /// Bytes of its uncompressed layers.
+    /// Bytes of its uncompressed layers, of all platforms.
     pub size: u64,
-    /// How many layers it has.
+    /// How many layers it has, in all platforms.
     pub layers: usize,
 }

@@ -73,9 +73,28 @@ pub enum UsageError {
     /// All stages, and some of them.
     #[error("--no-cache runs every step already; leave out --no-cache-filter, or it")]
     NoCacheTwice,
-    /// Several platforms.
-    #[error("--platform: one platform is built at a time; run the build once for each")]
-    ManyPlatforms,
+    /// Docker's archive of several platforms.
+    #[error(
+        "type=docker and --load take an image of one platform: name one by --platform, or write type=oci or type=image"
+    )]
+    DockerOfSeveral,
+    /// `--annotation` without an image.
+    #[error("--annotation: no output of this build holds an image")]
+    NothingToAnnotate,
+    /// An annotation that has no place in the result.
+    #[error("annotation {key:?}: {why}")]
+    Annotation {
+        /// Its key.
+        key: String,
+        /// Why not.
+        why: String,
+    },
+    /// `rewrite-timestamp=false` with an epoch.
+    #[error(
+        "rewrite-timestamp=false: with SOURCE_DATE_EPOCH no file that the build makes is newer than that; leave one of \
+         both out"
+    )]
+    KeepsTimestamps,
     /// `login` to something that is no registry.
     #[error("{0:?} is no registry; write its host name, with a port or without")]
     Registry(String),
@@ -93,6 +112,14 @@ pub enum UsageError {
 /// How a run of the program fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// An image of one platform, which is not the wanted one.
+    #[error("the image is for {found}, not for {wanted}")]
+    OtherPlatform {
+        /// What was asked for.
+        wanted: String,
+        /// What it is for.
+        found: String,
+    },
     /// The command line is wrong.
     #[error(transparent)]
     Usage(#[from] UsageError),

@@ -98,6 +98,40 @@ pub fn read(store: &Store, descriptor: &Descriptor) -> Result<StoredImage, Failu
         .ok_or_else(|| error.into())
 }
 
+/// Reads the image for `platform`.
+///
+/// # Errors
+/// When there is none for it, or it cannot be read.
+pub fn read_for(store: &Store, descriptor: &Descriptor, platform: &Platform) -> Result<StoredImage, Failure> {
+    let image = image::read(store, descriptor, platform)?;
+    let found = image.config.platform();
+    if (&found.os, &found.architecture) == (&platform.os, &platform.architecture) {
+        return Ok(image);
+    }
+    Err(Failure::OtherPlatform { wanted: platform.to_string(), found: found.to_string() })
+}
+
+/// The platforms of an index, with their entries; none for a manifest. Attestations are left out.
+pub fn platforms(store: &Store, descriptor: &Descriptor) -> Vec<(Platform, Descriptor)> {
+    if !descriptor.media_type.is_index() {
+        return Vec::new();
+    }
+    let Ok(index) = store.images().index(&descriptor.digest) else { return Vec::new() };
+    let entries = index.manifests.into_iter().filter_map(|entry| Some((entry.platform.clone()?, entry)));
+    entries.filter(|(platform, _)| platform.os != "unknown").collect()
+}
+
+/// The image that an entry of an index points to, when the store has every part of it.
+pub fn whole(store: &Store, entry: &Descriptor) -> Option<StoredImage> {
+    let platform = entry.platform.clone().unwrap_or_else(Platform::host);
+    let image = image::read(store, entry, &platform).ok()?;
+    let has = |layer: &image::ImageLayer| {
+        let descriptor = &layer.descriptor;
+        !descriptor.urls.is_empty() || store.blobs().size(&descriptor.digest) == Some(descriptor.size)
+    };
+    image.layers.iter().all(has).then_some(image)
+}
+
 /// Bytes of the image's files: those of its uncompressed layers, or of the stored ones where that is all that is known.
 pub fn size(store: &Store, image: &StoredImage) -> u64 {
     layer_sizes(store, image).iter().sum()

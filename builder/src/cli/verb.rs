@@ -131,8 +131,9 @@ Outputs (-o, may be given several times):
   type=tar[,dest=FILE]           The files as a tar
   type=local,dest=DIRECTORY      The files, copied there
   type=cacheonly                 Nothing but the cache
-  Images take name=, compression=uncompressed|gzip|zstd, compression-level=, force-compression=, oci-mediatypes=
-  and annotation.KEY=, as far as they suit the type.
+  Images take name=, compression=uncompressed|gzip|zstd, compression-level=, force-compression=, oci-mediatypes=,
+  rewrite-timestamp= and annotation[-PLACE][[PLATFORM]].KEY=, and those of the store also push-by-digest=, store=,
+  name-canonical= and dangling-name-prefix=; files take platform-split= and mode=copy|delete (type=local).
 ";
 
 fn more_help() -> String {

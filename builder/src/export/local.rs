@@ -1,6 +1,7 @@
 //! `type=local`: the root file system as files of whoever runs this.
 
-use super::ExportError;
+use super::written::Written;
+use super::{ExportError, NamedTree};
 use crate::rootfs::Root;
 use rustix::fs::{
     self, AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, ioctl_ficlone,
@@ -28,40 +29,74 @@ pub struct LocalStats {
     pub skipped: Vec<PathBuf>,
 }
 
-/// Copies the tree `root`, a view of all layers on each other, into the directory `dest`, made when it is not there.
+/// How a directory is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalOptions {
+    /// The newest time.
+    pub clamp: Option<SystemTime>,
+    /// What is in the directory and in none of the trees is removed.
+    pub delete: bool,
+}
+
+/// Copies trees into the directory `dest`, made when it is not there; each into its own directory of it, when it has one.
 ///
 /// Modes, times and hard links are kept. Owners and xattrs are not: everything belongs to the caller. What is in `dest`
-/// stays, but files of the same name are replaced. No link that is in `dest` is followed. `clamp` is the newest time.
+/// stays unless the options say otherwise, but files of the same name are replaced. No link that is in `dest` is followed.
 ///
 /// # Errors
-/// When something cannot be read or written, or a directory stands where the image has a file.
+/// When something cannot be read or written, a directory stands where the image has a file, or two trees have a file in
+/// the same place.
 pub fn local_directory(
-    root: &Root,
+    trees: &[NamedTree],
     dest: &Path,
-    clamp: Option<SystemTime>,
+    options: LocalOptions,
 ) -> Result<LocalStats, ExportError> {
     let failed = |action, source: io::Error| ExportError::File { action, path: dest.to_owned(), source };
+    if options.delete && std::fs::canonicalize(dest).is_ok_and(|path| path == Path::new("/")) {
+        let why = io::Error::other("mode=delete would remove everything that is not in the image");
+        return Err(failed("write to", why));
+    }
     std::fs::create_dir_all(dest).map_err(|e| failed("create", e))?;
-    let to = Root::open(dest).map_err(|e| failed("open", e))?;
-    let clamp = clamp.map(|time| {
+    let clamp = options.clamp.map(|time| {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()))
     });
-    let mut copier = Copier {
-        from: root,
-        to: &to,
-        dest,
-        clamp,
-        links: HashMap::new(),
-        waiting: vec![PathBuf::new()],
-        finished: Vec::new(),
-        stats: LocalStats::default(),
-    };
-    while let Some(path) = copier.waiting.pop() {
-        copier.directory(&path)?;
+    let mut written = (options.delete || trees.len() > 1).then(Written::default);
+    let mut stats = LocalStats::default();
+    for tree in trees {
+        let own = tree.directory.as_deref().unwrap_or_default();
+        let inside = dest.join(own);
+        if !own.is_empty() {
+            if let Err(e) = std::fs::create_dir(&inside)
+                && !inside.symlink_metadata().is_ok_and(|there| there.is_dir())
+            {
+                return Err(ExportError::File { action: "create", path: inside, source: e });
+            }
+            written.iter_mut().for_each(|written| written.directory(own.into()));
+        }
+        let to = Root::open(&inside).map_err(|e| failed("open", e))?;
+        let mut copier = Copier {
+            from: &tree.root,
+            to: &to,
+            dest: &inside,
+            clamp,
+            links: HashMap::new(),
+            waiting: vec![PathBuf::new()],
+            finished: Vec::new(),
+            own: Path::new(own),
+            written: written.as_mut(),
+            stats,
+        };
+        while let Some(path) = copier.waiting.pop() {
+            copier.directory(&path)?;
+        }
+        copier.finish()?;
+        stats = copier.stats;
     }
-    copier.finish()?;
-    Ok(copier.stats)
+    if let Some(written) = written.filter(|_| options.delete) {
+        written.remove_others(dest)?;
+    }
+    Ok(stats)
 }
 
 struct Copier<'a> {
@@ -75,6 +110,10 @@ struct Copier<'a> {
     waiting: Vec<PathBuf>,
     /// Directories whose mode and time are still to be set, parents first.
     finished: Vec<(PathBuf, Stat)>,
+    /// The directory of this tree among several.
+    own: &'a Path,
+    /// What was written until now, where that matters.
+    written: Option<&'a mut Written>,
     stats: LocalStats,
 }
 
@@ -105,11 +144,17 @@ impl Copier<'_> {
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), ExportError> {
         let kind = FileType::from_raw_mode(entry.stat.st_mode);
         if kind == FileType::Directory {
+            if let Some(written) = &mut self.written {
+                written.directory(self.own.join(entry.path));
+            }
             self.make_directory(entry).map_err(|e| self.failed("create", entry.path, e))?;
             self.waiting.push(entry.path.to_owned());
             self.finished.push((entry.path.to_owned(), entry.stat));
             self.stats.directories += 1;
             return Ok(());
+        }
+        if let Some(written) = &mut self.written {
+            written.file(self.own.join(entry.path))?;
         }
         match self.file(entry, kind) {
             Ok(true) => self.stats.files += 1,
@@ -190,7 +235,7 @@ impl Copier<'_> {
     }
 
     /// Sets what writing into a directory would have changed.
-    fn finish(&mut self) -> Result<(), ExportError> {
+    fn finish(&self) -> Result<(), ExportError> {
         for (path, stat) in self.finished.iter().rev() {
             let set = || -> io::Result<()> {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;

@@ -16,16 +16,17 @@ mod local;
 mod oci;
 mod prepare;
 mod tree;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use dest::write_file;
 pub use docker::docker_archive;
-pub use local::{LocalStats, local_directory};
+pub use local::{LocalOptions, LocalStats, local_directory};
 pub use oci::{oci_archive, oci_directory};
 pub use prepare::{Bundle, Options, Package, PackedLayer, Source, prepare};
-pub use tree::{lower_directories, tree_archive};
+pub use tree::{NamedTree, lower_directories, tree_archive};
 
 use crate::image::ImageError;
 use crate::layer::PackError;
@@ -89,6 +90,17 @@ pub enum ExportError {
         "a Docker archive holds an image of one platform, this one has {0}: choose one with --platform, or use type=oci"
     )]
     SeveralPlatforms(usize),
+    /// Files of two platforms go to the same place.
+    #[error(
+        "{} is in the result of two platforms: leave platform-split=false out, and each gets a directory of its own",
+        .0.display()
+    )]
+    Overwrites(PathBuf),
+    /// Several trees cannot be one archive without directories.
+    #[error(
+        "files of several platforms cannot be one archive: leave platform-split=false out, or use type=local"
+    )]
+    MergedArchive,
 }
 
 impl ExportError {

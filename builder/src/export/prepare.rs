@@ -68,7 +68,7 @@ pub enum Source {
 pub struct Bundle {
     /// Full canonical references.
     pub names: Vec<String>,
-    /// One per platform.
+    /// One per platform; at least one.
     pub packages: Vec<Package>,
     /// The index, when the image has one.
     pub index: Option<Document>,
@@ -91,6 +91,26 @@ impl Bundle {
             packages.iter().map(|p| (p.manifest.descriptor.clone(), p.platform.clone())).collect();
         let index = index(&manifests, dialect, annotations);
         Self { names, packages, index: Some(index) }
+    }
+
+    /// What its names point to: the index, or the manifest of the only platform.
+    pub fn top(&self) -> &Document {
+        match &self.index {
+            Some(index) => index,
+            None => &self.packages[0].manifest,
+        }
+    }
+
+    /// Puts into the store what the bundle only describes ([`Package::settle`]), the index included.
+    ///
+    /// # Errors
+    /// As for [`Package::settle`].
+    pub fn settle(&mut self, store: &Store) -> Result<(), ExportError> {
+        self.packages.iter_mut().try_for_each(|package| package.settle(store))?;
+        if let Some(index) = &self.index {
+            store.blobs().insert(&index.bytes)?;
+        }
+        Ok(())
     }
 
     /// What its names point to.

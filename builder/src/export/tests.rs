@@ -358,7 +358,8 @@ fn a_tree_becomes_an_archive() {
     std::fs::write(dir.path().join("etc/passwd"), "root").unwrap();
     let root = Root::open(dir.path()).unwrap();
     let mut out = Vec::new();
-    tree_archive(&root, XattrFlavor::Trusted, Some(UNIX_EPOCH), &mut out).unwrap();
+    tree_archive(&[NamedTree { directory: None, root }], XattrFlavor::Trusted, Some(UNIX_EPOCH), &mut out)
+        .unwrap();
     let mut archive = tar::Archive::new(&out[..]);
     let entries: Vec<(String, u64)> = archive
         .entries()

@@ -2,7 +2,7 @@
 
 use super::ExportError;
 use crate::image::StoredImage;
-use crate::layer::{PackOptions, pack};
+use crate::layer::{PackOptions, Placed, pack_several};
 use crate::rootfs::{Root, XattrFlavor};
 use crate::store::Store;
 use std::io::Write;
@@ -19,19 +19,35 @@ pub fn lower_directories(store: &Store, image: &StoredImage) -> Result<Vec<PathB
     image.layers.iter().rev().map(|l| layer(l.diff_id)).collect()
 }
 
-/// Writes the tree `root`, a view of all layers on each other, as an archive: owners, modes, links and xattrs as they are
-/// in the image. `clamp` is the newest time in it.
+/// A root file system, a view of all layers on each other, and where it goes.
+#[derive(Debug)]
+pub struct NamedTree {
+    /// Name of the directory that it gets, where several trees go out together: `linux_arm64`.
+    pub directory: Option<String>,
+    /// The tree.
+    pub root: Root,
+}
+
+/// Writes the trees as one archive: owners, modes, links and xattrs as they are in the image. `clamp` is the newest time
+/// in it.
 ///
 /// # Errors
-/// When something cannot be read, or `out` fails.
+/// When something cannot be read, or `out` fails; `MergedArchive` when several trees have no directory of their own.
 pub fn tree_archive(
-    root: &Root,
+    trees: &[NamedTree],
     flavor: XattrFlavor,
     clamp: Option<SystemTime>,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
-    let path = PathBuf::from(format!("/proc/self/fd/{}/.", root.as_fd().as_raw_fd()));
+    let own = trees.iter().filter(|tree| tree.directory.is_none()).count();
+    if own > 1 {
+        return Err(ExportError::MergedArchive);
+    }
+    let placed = trees.iter().map(|tree| Placed {
+        upper: PathBuf::from(format!("/proc/self/fd/{}/.", tree.root.as_fd().as_raw_fd())),
+        under: tree.directory.clone().unwrap_or_default().into_bytes(),
+    });
     let options = PackOptions { clamp_mtime: clamp, ..PackOptions::default() };
-    pack(&path, flavor, options, out)?;
+    pack_several(&placed.collect::<Vec<_>>(), flavor, options, out)?;
     out.flush().map_err(ExportError::Stream)
 }

@@ -59,6 +59,20 @@ impl Vertex {
     pub fn inputs(&self) -> impl Iterator<Item = VertexId> + '_ {
         self.parent.iter().chain(&self.reads).copied()
     }
+
+    /// Whether this is the same instruction with the same effect. The platform counts where it has a say: programs run
+    /// on it; files that are put in place do not.
+    pub(super) fn is_same_step(&self, other: &Self) -> bool {
+        let on_same_platform = match self.op {
+            Op::Image(_) | Op::Run(_) => self.platform == other.platform,
+            Op::Scratch | Op::Copy(_) | Op::Workdir(_) => true,
+        };
+        on_same_platform
+            && (self.parent, self.span, self.ignore_cache) == (other.parent, other.span, other.ignore_cache)
+            && self.stage == other.stage
+            && self.reads == other.reads
+            && self.op == other.op
+    }
 }
 
 /// What a vertex does.

@@ -12,7 +12,7 @@ use dockerfile_parser::span::Span;
 use dockerfile_parser::suggest;
 use registry_client::platform::Platform;
 use registry_client::reference::Reference;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// What a plan depends on besides the Dockerfile and the base images.
@@ -24,10 +24,12 @@ pub struct PlanOptions {
     pub build_args: BTreeMap<String, String>,
     /// `--label`.
     pub labels: BTreeMap<String, String>,
-    /// The platform to build for.
-    pub platform: Platform,
+    /// The platforms to build for: at least one, each once. The graph has an image for each, in this order.
+    pub platforms: Vec<Platform>,
     /// Whether `--platform` said so; otherwise a foreign base decides the platform of the result.
     pub explicit_platform: bool,
+    /// Whether the result is an index, so that steps are shown with their platform.
+    pub multi_platform: bool,
     /// The platform of this machine.
     pub build_platform: Platform,
     /// `--build-context`, names in lower case.
@@ -74,31 +76,40 @@ pub struct BaseRequest {
     pub help: Option<String>,
 }
 
-/// Plans `file` with the base images known until now.
+/// Plans `file` with the base images known until now. Steps that are the same for several platforms are in the graph
+/// once.
 ///
 /// # Errors
 /// Everything in the reachable stages that cannot be built, with its place.
 pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Result<Plan, Vec<Diagnostic>> {
-    let mut planner = Planner::new(file, options)?;
-    let target = planner.target()?;
-    let reachable = reach::reachable(&planner, bases, target)?;
-    let missing = planner.missing(&reachable, bases)?;
+    let mut missing: BTreeMap<BaseKey, BaseRequest> = BTreeMap::new();
+    let mut graph = Graph { vertices: Vec::new(), images: Vec::new(), warnings: Vec::new() };
+    for platform in &options.platforms {
+        let vertices = std::mem::take(&mut graph.vertices);
+        let mut planner = Planner::new(file, options, platform, vertices)?;
+        let target = planner.target()?;
+        let reachable = reach::reachable(&planner, bases, target)?;
+        missing.extend(planner.missing(&reachable, bases)?);
+        if missing.is_empty() {
+            let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
+            for number in reachable {
+                let state = stage::evaluate(&mut planner, number, bases, &states)?;
+                states.insert(number, state);
+            }
+            let Some(state) = states.remove(&target) else {
+                unreachable!("the target is reachable from itself");
+            };
+            graph.images.push(planner.finish(state));
+        }
+        graph.vertices = planner.vertices;
+        graph.warnings.append(&mut planner.warnings);
+    }
     if !missing.is_empty() {
-        return Ok(Plan::Needs(missing));
+        return Ok(Plan::Needs(missing.into_values().collect()));
     }
-    let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
-    for number in reachable {
-        let state = stage::evaluate(&mut planner, number, bases, &states)?;
-        states.insert(number, state);
-    }
-    let Some(state) = states.remove(&target) else {
-        unreachable!("the target is reachable from itself");
-    };
-    let image = planner.finish(state);
-    let mut warnings = planner.warnings;
-    warnings.sort_by_key(|warning| warning.span);
-    warnings.dedup();
-    Ok(Plan::Ready(Box::new(Graph { vertices: planner.vertices, images: vec![image], warnings })))
+    graph.warnings.sort_by_key(|warning| warning.span);
+    graph.warnings.dedup();
+    Ok(Plan::Ready(Box::new(graph)))
 }
 
 /// What a stage starts from.
@@ -118,20 +129,30 @@ pub(super) enum Base {
 pub(super) struct Planner<'a> {
     pub(super) file: &'a Dockerfile,
     pub(super) options: &'a PlanOptions,
+    /// The platform that is built for now.
+    pub(super) platform: &'a Platform,
     pub(super) expander: Expander,
     pub(super) globals: Globals,
     pub(super) vertices: Vec<Vertex>,
     pub(super) warnings: Vec<Diagnostic>,
     /// Numbers of the stages of each name, in lower case, ascending.
     names: BTreeMap<String, Vec<usize>>,
+    /// The vertices of platforms that are planned already, by parent.
+    others: HashMap<Option<VertexId>, Vec<VertexId>>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(file: &'a Dockerfile, options: &'a PlanOptions) -> Result<Self, Vec<Diagnostic>> {
+    /// A planner for one of the platforms; `vertices` are those of the platforms before it.
+    fn new(
+        file: &'a Dockerfile,
+        options: &'a PlanOptions,
+        platform: &'a Platform,
+        vertices: Vec<Vertex>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let expander = Expander::new(file.directives.escape);
         let mut globals = Globals::automatic(
             &options.build_platform,
-            &options.platform,
+            platform,
             options.target.as_deref(),
             &options.build_args,
         );
@@ -153,7 +174,12 @@ impl<'a> Planner<'a> {
                 names.entry(name.text.to_lowercase()).or_default().push(number);
             }
         }
-        Ok(Self { file, options, expander, globals, vertices: Vec::new(), warnings: Vec::new(), names })
+        let mut others: HashMap<Option<VertexId>, Vec<VertexId>> = HashMap::new();
+        for (index, vertex) in vertices.iter().enumerate() {
+            others.entry(vertex.parent).or_default().push(VertexId(index));
+        }
+        let warnings = Vec::new();
+        Ok(Self { file, options, platform, expander, globals, vertices, warnings, names, others })
     }
 
     /// The stage `--target` names, or the last one.
@@ -207,7 +233,7 @@ impl<'a> Planner<'a> {
         let name = name.strip_suffix(":latest").unwrap_or(&name);
         let contexts = &self.options.contexts;
         let (name, kind) = contexts
-            .get_key_value(&format!("{name}::{}", self.options.platform))
+            .get_key_value(&format!("{name}::{}", self.platform))
             .or_else(|| contexts.get_key_value(name))?;
         Some((name.as_str(), kind))
     }
@@ -222,7 +248,7 @@ impl<'a> Planner<'a> {
 
     /// The platform of a stage: `--platform`, else the one that is built for.
     pub(super) fn platform_of(&self, stage: &Stage) -> Result<Platform, Diagnostic> {
-        let Some(word) = &stage.from.platform else { return Ok(self.options.platform.clone()) };
+        let Some(word) = &stage.from.platform else { return Ok(self.platform.clone()) };
         let text = self.expand_global(word)?;
         text.parse().map_err(|error: registry_client::platform::PlatformError| {
             Diagnostic::error("bad-platform", word.span, error.to_string())
@@ -350,7 +376,7 @@ impl<'a> Planner<'a> {
         &self,
         reachable: &BTreeSet<usize>,
         bases: &BaseImages,
-    ) -> Result<Vec<BaseRequest>, Vec<Diagnostic>> {
+    ) -> Result<BTreeMap<BaseKey, BaseRequest>, Vec<Diagnostic>> {
         let mut missing: BTreeMap<BaseKey, BaseRequest> = BTreeMap::new();
         let mut errors = Vec::new();
         for &number in reachable {
@@ -379,7 +405,7 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        if errors.is_empty() { Ok(missing.into_values().collect()) } else { Err(errors) }
+        if errors.is_empty() { Ok(missing) } else { Err(errors) }
     }
 
     /// The image that `--from=name` in stage `number` means; `None` when it means a stage or a directory.
@@ -436,8 +462,12 @@ impl<'a> Planner<'a> {
         Some(format!("this Dockerfile has a stage named {near:?}; did you mean that?"))
     }
 
-    /// Adds a vertex.
+    /// Adds a vertex, unless one for another platform does the same already.
     pub(super) fn push(&mut self, vertex: Vertex) -> VertexId {
+        let same = |id: &&VertexId| self.vertices[id.0].is_same_step(&vertex);
+        if let Some(known) = self.others.get(&vertex.parent).and_then(|known| known.iter().find(same)) {
+            return *known;
+        }
         self.vertices.push(vertex);
         VertexId(self.vertices.len() - 1)
     }
@@ -474,7 +504,7 @@ impl<'a> Planner<'a> {
             labels.extend(options.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
         if options.explicit_platform {
-            let platform = &options.platform;
+            let platform = self.platform;
             let same = state.config.os == platform.os && state.config.architecture == platform.architecture;
             state.config.os.clone_from(&platform.os);
             state.config.architecture.clone_from(&platform.architecture);

@@ -36,6 +36,8 @@ pub(super) struct StageState {
     pub(super) number: usize,
     /// Whether results of earlier builds may be used.
     pub(super) ignore_cache: bool,
+    /// Where the result is for, when steps are shown with their platform.
+    pub(super) shown_target: Option<Platform>,
     /// How many steps were numbered, and how many there are.
     pub(super) counter: (usize, usize),
     /// Set while a trigger of the base runs: the place to blame.
@@ -49,7 +51,23 @@ impl StageState {
         let (at, of) = self.counter;
         let width = of.to_string().len();
         let onbuild = if self.trigger.is_some() { "ONBUILD " } else { "" };
-        format!("[{} {at:width$}/{of}] {onbuild}", self.stage)
+        format!("[{}{} {at:width$}/{of}] {onbuild}", self.shown_platform(), self.stage)
+    }
+
+    /// `linux/amd64 `, or `linux/amd64->arm64 ` once a stage of another platform asks what it is building for; nothing
+    /// for an image of one platform.
+    fn shown_platform(&self) -> String {
+        let Some(target) = &self.shown_target else { return String::new() };
+        let cross = *target != self.platform
+            && ["TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT"]
+                .iter()
+                .any(|name| self.scope.is_declared(name));
+        if !cross {
+            return format!("{} ", self.platform);
+        }
+        let text = target.to_string();
+        let short = text.strip_prefix(&format!("{}/", self.platform.os)).unwrap_or(&text);
+        format!("{}->{short} ", self.platform)
     }
 
     /// Notes an instruction in the history.
@@ -131,6 +149,7 @@ fn start(
         stage: name.clone(),
         number,
         ignore_cache,
+        shown_target: planner.options.multi_platform.then(|| planner.platform.clone()),
         counter: (0, steps + first),
         trigger: None,
     };
@@ -175,6 +194,8 @@ fn start(
                     span,
                     format!("{} is for {found}, but {} was asked for", key.name, state.platform),
                 ));
+                // Its programs run on what they were made for.
+                state.platform = found;
             }
         }
         Base::Directory(context) => {

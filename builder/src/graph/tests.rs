@@ -12,8 +12,9 @@ fn options() -> PlanOptions {
         target: None,
         build_args: BTreeMap::new(),
         labels: BTreeMap::new(),
-        platform: platform.clone(),
+        platforms: vec![platform.clone()],
         explicit_platform: false,
+        multi_platform: false,
         build_platform: platform,
         contexts: BTreeMap::new(),
         network: NetworkMode::Default,
@@ -428,4 +429,62 @@ fn no_cache_for_all_or_for_some_stages() {
     assert_eq!(ignored(NoCache::All), ["a", "b"]);
     assert_eq!(ignored(NoCache::Stages(vec!["B".into()])), ["b"]);
     assert!(ignored(NoCache::Nothing).is_empty());
+}
+
+/// For amd64 and arm64 on an amd64 machine.
+fn two_platforms() -> PlanOptions {
+    let platforms = vec![Platform::new("linux", "amd64"), Platform::new("linux", "arm64")];
+    PlanOptions { platforms, explicit_platform: true, multi_platform: true, ..options() }
+}
+
+#[test]
+fn platforms_share_what_is_the_same() {
+    let text = "FROM --platform=$BUILDPLATFORM tools AS fetch\nRUN fetch\nFROM fetch AS compile\nARG TARGETARCH\n\
+                RUN compile $TARGETARCH\nFROM base\nCOPY --from=compile /out /app\nRUN check\n";
+    let (graph, asked) = planned(text, &two_platforms(), &|_, _| {}).unwrap();
+    assert_eq!(asked.len(), 3, "tools for one platform, base for both: {asked:?}");
+    let names: Vec<&str> = graph.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "[linux/amd64 fetch 1/2] FROM docker.io/library/tools:latest",
+            "[linux/amd64 fetch 2/2] RUN fetch",
+            "[linux/amd64 compile 1/1] RUN compile $TARGETARCH",
+            "[linux/amd64 stage-2 1/3] FROM docker.io/library/base:latest",
+            "[linux/amd64 stage-2 2/3] COPY --from=compile /out /app",
+            "[linux/amd64 stage-2 3/3] RUN check",
+            "[linux/amd64->arm64 compile 1/1] RUN compile $TARGETARCH",
+            "[linux/arm64 stage-2 1/3] FROM docker.io/library/base:latest",
+            "[linux/arm64 stage-2 2/3] COPY --from=compile /out /app",
+            "[linux/arm64 stage-2 3/3] RUN check",
+        ]
+    );
+    let images: Vec<_> =
+        graph.images.iter().map(|image| (image.platform.to_string(), image.vertex.0)).collect();
+    assert_eq!(images, [("linux/amd64".to_owned(), 5), ("linux/arm64".to_owned(), 9)]);
+    assert_eq!(graph.images[1].config.architecture, "arm64");
+    assert_eq!(graph.vertices[8].reads, [VertexId(6)], "each platform takes what was made for it");
+}
+
+#[test]
+fn files_are_put_in_place_once_for_all_platforms() {
+    let graph = graph("FROM scratch\nCOPY . /\nWORKDIR /x\n", &two_platforms());
+    assert_eq!(graph.vertices.len(), 3);
+    let ends: Vec<_> = graph.images.iter().map(|image| image.vertex).collect();
+    assert_eq!(ends, [VertexId(2), VertexId(2)]);
+    let run = self::graph("FROM scratch\nCOPY . /\nRUN x\n", &two_platforms());
+    assert_eq!(run.vertices.len(), 4, "programs run on each");
+}
+
+#[test]
+fn a_step_runs_on_what_its_base_was_made_for() {
+    let foreign = |_: &str, config: &mut ImageConfig| "arm64".clone_into(&mut config.architecture);
+    let (graph, _) = planned("FROM only-arm\nRUN x\n", &options(), &foreign).unwrap();
+    assert_eq!(graph.vertices[1].platform.to_string(), "linux/arm64");
+    assert_eq!(graph.images[0].platform.to_string(), "linux/arm64", "nobody asked for another");
+    let asked = PlanOptions { explicit_platform: true, ..options() };
+    let (graph, _) = planned("FROM only-arm\nRUN x\n", &asked, &foreign).unwrap();
+    assert_eq!(graph.vertices[1].platform.to_string(), "linux/arm64");
+    assert_eq!(graph.images[0].platform.to_string(), "linux/amd64", "somebody did");
+    assert_eq!(graph.warnings[0].code, "InvalidBaseImagePlatform");
 }

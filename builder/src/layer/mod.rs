@@ -37,7 +37,7 @@ pub(crate) mod xattr;
 pub use apply::{ApplyError, ApplyLimits, ApplyOptions, ApplyStats, apply};
 pub use archive::ArchiveError;
 pub use compress::{Compression, Decoder, Encoder};
-pub use pack::{MtimePrecision, PackError, PackOptions, PackStats, pack};
+pub use pack::{MtimePrecision, PackError, PackOptions, PackStats, Placed, pack, pack_several};
 pub use pipeline::{BlobDigest, LayerDigests, LayerWriter, UnpackError, Unpacked, unpack};
 pub use tree::{Change, Difference, ScanError, Tree, TreeEntry, TreeKind, scan};
 pub use walk::WalkError;

@@ -100,6 +100,29 @@ pub fn pack(
     options: PackOptions,
     out: &mut dyn Write,
 ) -> Result<PackStats, PackError> {
+    let placed = Placed { upper: upper.to_owned(), under: Vec::new() };
+    pack_several(std::slice::from_ref(&placed), flavor, options, out)
+}
+
+/// A directory of an archive of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The layer directory.
+    pub upper: PathBuf,
+    /// The directory of the archive that it becomes; empty for the top, whose own entry is left out.
+    pub under: Vec<u8>,
+}
+
+/// As [`pack`], for several directories in one archive. No link leads from one to another.
+///
+/// # Errors
+/// As for [`pack`].
+pub fn pack_several(
+    directories: &[Placed],
+    flavor: XattrFlavor,
+    options: PackOptions,
+    out: &mut dyn Write,
+) -> Result<PackStats, PackError> {
     let mut packer = Packer {
         out,
         buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -110,7 +133,20 @@ pub fn pack(
         links: HashMap::new(),
         stats: PackStats::default(),
     };
-    walk(upper, flavor, &mut |found| packer.add(&found))?;
+    for Placed { upper, under } in directories {
+        packer.links.clear();
+        if under.is_empty() {
+            walk(upper, flavor, &mut |found| packer.add(&found))?;
+            continue;
+        }
+        walk(upper, flavor, &mut |found| {
+            let path = match found.path {
+                [] => under.clone(),
+                inside => [under, &b"/"[..], inside].concat(),
+            };
+            packer.add(&Found { path: &path, ..found })
+        })?;
+    }
     packer.write(&END)?;
     packer.flush()?;
     Ok(packer.stats)

@@ -1,6 +1,6 @@
 //! What a step's key is made of (docs/architecture.md, "Keys").
 //!
-//! In: the operation with every name expanded, the content ids of what it reads, the platform. Out: times, values of
+//! In: the operation with every name expanded, the content ids of what it reads, the platform of a RUN. Out: times, values of
 //! secrets, proxies, addresses of hosts, limits. `definition` takes whole inputs; `content` takes [`Read`] parts.
 
 use super::state::Rootfs;
@@ -49,11 +49,12 @@ fn is_numeric(owner: &str) -> bool {
 fn key(vertex: &Vertex, inputs: &Inputs<Rootfs>, how: &str, reads: Reads<'_>) -> Option<ContentId> {
     let parent = start(vertex, inputs);
     let mut encoder = Encoder::new("slipway step v1");
-    encoder.text(how).text(&vertex.platform.to_string());
+    encoder.text(how);
     match &vertex.op {
         Op::Scratch | Op::Image(_) => return None,
         Op::Run(run) => {
-            encoder.text("run").id(&parent);
+            // Files are put in place in the same way on every platform; programs are not.
+            encoder.text("run").text(&vertex.platform.to_string()).id(&parent);
             run_op(&mut encoder, run, reads)?;
         }
         Op::Copy(copy) => {

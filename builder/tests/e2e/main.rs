@@ -15,6 +15,7 @@ mod contexts;
 mod interrupted;
 mod isolation;
 mod outputs;
+mod platforms;
 mod real;
 mod registry_errors;
 mod store_full;

@@ -34,8 +34,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "SPEC", value_parser = spec::secret::parse, help_heading = "Input")]
     pub secret: Vec<spec::secret::Secret>,
 
-    /// Build for this platform [default: the one of this machine]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',', help_heading = "Input")]
+    /// Build for these platforms; several make an index of images [default: the one of this machine]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT],...", value_delimiter = ',', help_heading = "Input")]
     pub platform: Vec<Platform>,
 
     /// Ask registries for newer images even when the store has them
@@ -61,6 +61,10 @@ pub struct BuildArgs {
     /// Add a label to the image
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = flag::assignment, help_heading = "Output")]
     pub label: Vec<(String, Option<String>)>,
+
+    /// Annotate the manifest, or the PLACE: index, manifest-descriptor...
+    #[arg(long, value_name = "[PLACE:]KEY=VALUE", value_parser = spec::annotation::parse, help_heading = "Output")]
+    pub annotation: Vec<spec::annotation::Annotations>,
 
     /// Write the image ID to this file
     #[arg(long, value_name = "PATH", help_heading = "Output")]

@@ -30,7 +30,6 @@ const RESOURCES: &str = "RUN steps are not put under limits of memory or CPU; --
 #[rustfmt::skip]
 const REFUSED: &[Refused] = &[
     option("allow", "a RUN gets no entitlements; --network=host is there"),
-    option("annotation", "write it as -o type=image,annotation.KEY=VALUE"),
     option("attest", ATTESTATIONS),
     option("builder", "there are no builders to choose from: the build runs in this process"),
     option("cache-from", CACHE),

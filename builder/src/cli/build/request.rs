@@ -3,9 +3,12 @@
 use super::args::BuildArgs;
 use crate::cli::environment::Lookup;
 use crate::cli::failure::UsageError;
-use crate::cli::spec::{SpecError, context, output};
+use crate::cli::spec::{SpecError, context, flag, output};
 use crate::environment::Environment;
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, NoCache, Output, OutputKind};
+use crate::request::{
+    Annotation, AnnotationPlace, BuildRequest, ContextSource, DockerfileSource, NoCache, Output, OutputKind,
+};
+use registry_client::platform::Platform;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -26,9 +29,6 @@ pub fn request(
     if context == ContextSource::Stdin && dockerfile == DockerfileSource::Stdin {
         return Err(UsageError::TwoUsesOfStdin);
     }
-    if args.platform.len() > 1 {
-        return Err(UsageError::ManyPlatforms);
-    }
     if args.no_cache && !args.no_cache_filter.is_empty() {
         return Err(UsageError::NoCacheTwice);
     }
@@ -37,6 +37,14 @@ pub fn request(
     // BuildKit's rule: the flag decides, and the variable stands in for it.
     if let Some(epoch) = &environment.source_date_epoch {
         build_args.entry(EPOCH.to_owned()).or_insert_with(|| epoch.clone());
+    }
+    let platforms = platforms(args.platform);
+    let multi_platform = multi_platform(&platforms, build_args.get(MULTI_PLATFORM).map(String::as_str))?;
+    let epoch = epoch(build_args.get(EPOCH).map(String::as_str))?;
+    let mut outputs = outputs(args.output, args.push, args.load, stdout_is_terminal)?;
+    annotate(&mut outputs, args.annotation.into_iter().flatten().collect())?;
+    for output in &outputs {
+        check(output, &platforms, multi_platform, epoch.is_some())?;
     }
     let mut secrets = BTreeMap::new();
     for secret in &args.secret {
@@ -48,8 +56,8 @@ pub fn request(
         secrets.insert(secret.id.clone(), source);
     }
     Ok(BuildRequest {
-        source_date_epoch: epoch(build_args.get(EPOCH).map(String::as_str))?,
-        outputs: outputs(args.output, args.push, args.load, stdout_is_terminal)?,
+        source_date_epoch: epoch,
+        outputs,
         context,
         dockerfile,
         target: args.target,
@@ -57,7 +65,8 @@ pub fn request(
         build_args,
         build_contexts: args.build_context.into_iter().collect(),
         labels: with_values(args.label, |_| Some(String::new())),
-        platforms: args.platform,
+        platforms,
+        multi_platform,
         network: args.network.into(),
         no_cache: match args.no_cache_filter {
             _ if args.no_cache => NoCache::All,
@@ -114,6 +123,76 @@ fn with_values(
         };
     }
     values
+}
+
+/// Each platform once, in the order given: `linux/arm64` and `linux/arm64/v8` are the same.
+fn platforms(given: Vec<Platform>) -> Vec<Platform> {
+    let mut platforms = Vec::with_capacity(given.len());
+    for platform in given {
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    platforms
+}
+
+const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
+
+/// Whether the result is an index. The build argument asks for one around a single platform.
+fn multi_platform(platforms: &[Platform], asked: Option<&str>) -> Result<bool, UsageError> {
+    let several = platforms.len() > 1;
+    let Some(text) = asked.filter(|text| !text.is_empty()) else { return Ok(several) };
+    let wrong = |why| UsageError::Value { flag: MULTI_PLATFORM, value: text.to_owned(), why };
+    match flag::boolean(text) {
+        Ok(false) if several => Err(wrong(SpecError::Shape("several platforms are one index"))),
+        Ok(asked) => Ok(asked),
+        Err(why) => Err(wrong(why)),
+    }
+}
+
+/// Gives `--annotation` to every output that has a place for it.
+fn annotate(outputs: &mut Vec<Output>, annotations: Vec<Annotation>) -> Result<(), UsageError> {
+    if annotations.is_empty() {
+        return Ok(());
+    }
+    if outputs.is_empty() {
+        outputs.push(Output::new(OutputKind::Image));
+    }
+    if !outputs.iter().any(Output::has_layers) {
+        return Err(UsageError::NothingToAnnotate);
+    }
+    for output in outputs.iter_mut().filter(|output| output.has_layers()) {
+        output.annotations.extend(annotations.iter().cloned());
+    }
+    Ok(())
+}
+
+/// What an output alone cannot tell.
+fn check(output: &Output, platforms: &[Platform], several: bool, epoch: bool) -> Result<(), UsageError> {
+    if several && output.kind == OutputKind::Docker {
+        return Err(UsageError::DockerOfSeveral);
+    }
+    if epoch && output.rewrite_timestamp == Some(false) {
+        return Err(UsageError::KeepsTimestamps);
+    }
+    let host = [Platform::host()];
+    let platforms = if platforms.is_empty() { &host } else { platforms };
+    for annotation in &output.annotations {
+        let refuse = |why: String| UsageError::Annotation { key: annotation.key.clone(), why };
+        let of_index = matches!(annotation.place, AnnotationPlace::Index | AnnotationPlace::IndexDescriptor);
+        if of_index && !several {
+            return Err(refuse("an image of one platform has no index".to_owned()));
+        }
+        if let Some(platform) = annotation.platform.as_ref().filter(|p| !platforms.contains(p)) {
+            return Err(refuse(format!("the image is not built for {platform}")));
+        }
+        if !output.is_oci() {
+            return Err(refuse(
+                "Docker's media types have no annotations: use oci-mediatypes=true".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Seconds since 1970. An empty value is as good as none, as in BuildKit.

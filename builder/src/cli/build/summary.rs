@@ -29,11 +29,12 @@ pub fn built(
     let time = format!("{:.2} s", report.elapsed.as_secs_f64());
     let Some(image) = &report.image else { return writeln!(err, "done: {steps}, {time}") };
     let layers = if image.layers == 1 { "1 layer".to_owned() } else { format!("{} layers", image.layers) };
+    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     writeln!(
         err,
         "image {} for {}: {}, {layers}; {steps}, {time}",
         image.id,
-        image.platform,
+        platforms.join(", "),
         size(image.size)
     )?;
     image.names.iter().try_for_each(|name| writeln!(err, "named {name}"))
@@ -79,9 +80,9 @@ mod tests {
     fn report() -> BuildReport {
         let id = Digest::of(b"config");
         let image = BuiltImage {
-            platform: "linux/amd64".parse().unwrap(),
+            platforms: vec!["linux/amd64".parse().unwrap()],
             id,
-            manifest: Descriptor::new(MediaType::OciManifest, id, 1),
+            top: Descriptor::new(MediaType::OciManifest, id, 1),
             names: vec!["app:1".to_owned(), "app:2".to_owned()],
             size: 45_200_000,
             layers: 1,

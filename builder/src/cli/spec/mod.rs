@@ -3,6 +3,7 @@
 //! Each parser is a plain function from the value to a checked type; the flags name it as clap's value parser, so that
 //! an error comes out with the flag and the value in front of it.
 
+pub mod annotation;
 pub mod context;
 pub mod flag;
 pub mod host;

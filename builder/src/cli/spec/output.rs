@@ -1,6 +1,6 @@
 //! `-o type=...,dest=...`.
 
-use super::{SpecError, fields, pair, truth};
+use super::{SpecError, annotation, fields, pair, truth};
 use crate::request::{CompressionKind, Output, OutputKind};
 use std::path::{Path, PathBuf};
 
@@ -50,12 +50,14 @@ pub fn shorthand(push: bool) -> Output {
     }
 }
 
-const IMAGE: &str =
-    "type name push compression compression-level force-compression oci-mediatypes annotation.KEY";
-const OCI: &str =
-    "type dest name tar compression compression-level force-compression oci-mediatypes annotation.KEY";
-const DOCKER: &str = "type dest name";
-const FILES: &str = "type dest";
+const IMAGE: &str = "type name push push-by-digest store unpack name-canonical dangling-name-prefix \
+danging-name-empty-only compression compression-level force-compression oci-mediatypes rewrite-timestamp annotation.KEY";
+const OCI: &str = "type dest name tar compression compression-level force-compression oci-mediatypes \
+rewrite-timestamp annotation.KEY";
+const DOCKER: &str = "type dest name compression compression-level force-compression oci-mediatypes rewrite-timestamp \
+annotation.KEY";
+const TAR: &str = "type dest platform-split";
+const LOCAL: &str = "type dest platform-split mode";
 const NOTHING: &str = "type";
 
 /// The keys a type takes, and the output before they are set.
@@ -65,8 +67,8 @@ fn of_type(name: &str) -> Result<(&'static str, Output), SpecError> {
         "registry" => Ok((IMAGE, Output { push: true, ..Output::new(OutputKind::Image) })),
         "oci" => Ok((OCI, Output::new(OutputKind::Oci))),
         "docker" => Ok((DOCKER, Output::new(OutputKind::Docker))),
-        "tar" => Ok((FILES, Output::new(OutputKind::Tar))),
-        "local" => Ok((FILES, Output::new(OutputKind::Local))),
+        "tar" => Ok((TAR, Output::new(OutputKind::Tar))),
+        "local" => Ok((LOCAL, Output::new(OutputKind::Local))),
         "cacheonly" => Ok((NOTHING, Output::new(OutputKind::CacheOnly))),
         _ => Err(SpecError::BadValue {
             key: "type".to_owned(),
@@ -77,7 +79,7 @@ fn of_type(name: &str) -> Result<(&'static str, Output), SpecError> {
 }
 
 fn set(output: &mut Output, kind: &str, keys: &'static str, key: &str, value: &str) -> Result<(), SpecError> {
-    let stem = if key.starts_with("annotation.") { "annotation.KEY" } else { key };
+    let stem = if key.starts_with("annotation") { "annotation.KEY" } else { key };
     if !keys.split(' ').any(|known| known == stem) {
         return Err(not_taken(kind, keys, key));
     }
@@ -90,6 +92,23 @@ fn set(output: &mut Output, kind: &str, keys: &'static str, key: &str, value: &s
             output.names.extend(names.map(str::to_owned));
         }
         "push" => output.push = truth(key, value)?,
+        "push-by-digest" => output.push_by_digest = truth(key, value)?,
+        "store" => output.store = truth(key, value)?,
+        // Every layer of an image in the store is unpacked, so that there is nothing left to do.
+        "unpack" => truth(key, value).map(drop)?,
+        "name-canonical" => output.name_canonical = truth(key, value)?,
+        "dangling-name-prefix" if value.is_empty() => return Err(bad("write a name")),
+        "dangling-name-prefix" => output.dangling_prefix = Some(value.to_owned()),
+        "danging-name-empty-only" => output.dangling_empty_only = truth(key, value)?,
+        "rewrite-timestamp" => output.rewrite_timestamp = Some(truth(key, value)?),
+        "platform-split" => output.platform_split = Some(truth(key, value)?),
+        "mode" => {
+            output.delete = match value {
+                "copy" => false,
+                "delete" => true,
+                _ => return Err(bad("write copy or delete")),
+            }
+        }
         "tar" => output.tar = truth(key, value)?,
         "force-compression" => output.force_compression = truth(key, value)?,
         "oci-mediatypes" => output.oci_mediatypes = Some(truth(key, value)?),
@@ -110,13 +129,7 @@ fn set(output: &mut Output, kind: &str, keys: &'static str, key: &str, value: &s
         "compression-level" => {
             output.compression_level = Some(value.parse().map_err(|_| bad("write a number"))?);
         }
-        annotation => {
-            let name = annotation.strip_prefix("annotation.").unwrap_or(annotation);
-            if name.is_empty() {
-                return Err(bad("the annotation has no name"));
-            }
-            output.annotations.insert(name.to_owned(), value.to_owned());
-        }
+        key => output.annotations.push(annotation::of_output(key, value)?),
     }
     Ok(())
 }
@@ -127,23 +140,13 @@ fn not_taken(kind: &str, keys: &'static str, key: &str) -> SpecError {
     match key {
         "attestation-inline" | "oci-artifact" => refused("attestations are not made"),
         "compatibility-version" => refused("there is one version"),
-        "dangling-name-prefix" | "danging-name-empty-only" | "name-canonical" | "push-by-digest" => {
-            refused("images are named by tags; --metadata-file tells the digest")
-        }
-        "mode" | "platform-split" => {
-            refused("files are copied over what is there, and one platform is built")
-        }
         "prefer-nondist-layers" => refused("every layer is distributable"),
         "registry.insecure" => {
             refused("registries on loopback addresses may speak plain HTTP, others may not")
         }
-        "rewrite-timestamp" => refused("SOURCE_DATE_EPOCH does it for everything that is built"),
-        "store" | "unpack" => refused("images are kept in the store, which needs no unpacking"),
-        _ if key.starts_with("annotation-") || key.starts_with("annotation[") => {
-            refused("annotation.KEY= annotates the manifest; indexes and descriptors are not annotated")
-        }
-        _ if [IMAGE, OCI, DOCKER].iter().any(|known| known.split(' ').any(|known| known == key))
-            || key.starts_with("annotation.") =>
+        "source-date-epoch" => refused("--build-arg SOURCE_DATE_EPOCH= holds for all outputs"),
+        _ if [IMAGE, OCI, LOCAL].iter().any(|known| known.split(' ').any(|known| known == key))
+            || key.starts_with("annotation") =>
         {
             SpecError::Conflict {
                 key: key.to_owned(),
@@ -182,6 +185,21 @@ fn check(name: &str, mut output: Output) -> Result<Output, SpecError> {
     if dash {
         output.dest = None;
     }
+    if output.push_by_digest && !output.push {
+        return Err(SpecError::Conflict {
+            key: "push-by-digest".to_owned(),
+            with: format!("type={name} without push=true"),
+            why: "nothing is pushed",
+        });
+    }
+    let docker_types = output.oci_mediatypes == Some(false);
+    if docker_types && output.compression == Some(CompressionKind::Zstd) {
+        return Err(SpecError::Conflict {
+            key: "compression=zstd, oci-mediatypes=false".to_owned(),
+            with: "each other".to_owned(),
+            why: "Docker's media types have no zstd",
+        });
+    }
     let Some(level) = output.compression_level else { return Ok(output) };
     let (levels, want) = match output.compression {
         Some(CompressionKind::Zstd) => (1..=22, "write a level from 1 to 22 for zstd"),
@@ -204,7 +222,6 @@ fn check(name: &str, mut output: Output) -> Result<Output, SpecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     #[test]
     fn outputs() {
@@ -254,7 +271,7 @@ mod tests {
             (
                 "type=image,annotation.org.example.Key=a=b",
                 Output {
-                    annotations: BTreeMap::from([("org.example.Key".to_owned(), "a=b".to_owned())]),
+                    annotations: vec![annotation::of_output("annotation.org.example.Key", "a=b").unwrap()],
                     ..new(Image)
                 },
             ),
@@ -314,11 +331,17 @@ mod tests {
             ),
             (
                 "type=image,push-by-digest=true",
-                "push-by-digest= of an output is not supported: images are named by tags; --metadata-file tells the digest",
+                "push-by-digest= does not go with type=image without push=true: nothing is pushed",
             ),
             (
-                "type=image,annotation-index.a=b",
-                "annotation-index.a= of an output is not supported: annotation.KEY= annotates the manifest; indexes and descriptors are not annotated",
+                "type=image,annotation-layer.a=b",
+                "annotation=\"layer\" is not understood: annotate manifest, manifest-descriptor, index or index-descriptor",
+            ),
+            ("type=local,dest=x,mode=move", "mode=\"move\" is not understood: write copy or delete"),
+            ("type=tar,mode=delete", "mode= does not go with type=tar: this type has no such thing"),
+            (
+                "type=image,source-date-epoch=0",
+                "source-date-epoch= of an output is not supported: --build-arg SOURCE_DATE_EPOCH= holds for all outputs",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), want, "{text}");

@@ -135,7 +135,7 @@ fn wrong_command_lines() {
         ("--network bridge .", "error: invalid value 'bridge' for '--network <MODE>'"),
         ("--network bridge .", "[possible values: default, host, none]"),
         ("--progress fancy .", "[possible values: auto, tty, plain, quiet, rawjson, none]"),
-        ("--platform a/b/c/d .", "error: invalid value 'a/b/c/d' for '--platform <OS/ARCH[/VARIANT]>'"),
+        ("--platform a/b/c/d .", "error: invalid value 'a/b/c/d' for '--platform <OS/ARCH[/VARIANT],...>'"),
         ("--parallelism 0 .", "error: invalid value '0' for '--parallelism <N>'"),
         (
             "-o type=zip .",

@@ -8,6 +8,7 @@ use crate::progress::bytes;
 use crate::store::Store;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
+use registry_client::platform::Platform;
 use registry_client::reference::Reference;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -27,6 +28,10 @@ pub struct Args {
     /// Show image IDs in full
     #[arg(long)]
     pub no_trunc: bool,
+
+    /// Show the platforms of each image below it
+    #[arg(long)]
+    pub tree: bool,
 
     /// Show manifest digests
     #[arg(long)]
@@ -49,7 +54,11 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
         if wanted.as_ref().is_some_and(|wanted| !wanted.fits(reference.as_ref())) {
             continue;
         }
-        rows.push(Row::of(store, &entry.descriptor, reference.as_ref(), now));
+        let mut row = Row::of(store, &entry.descriptor, reference.as_ref(), now);
+        if args.tree || args.format == Format::Json {
+            row.platforms = platforms(store, &entry.descriptor);
+        }
+        rows.push(row);
     }
     // As docker: the newest first.
     rows.sort_by(|one, other| other.created.cmp(&one.created));
@@ -71,7 +80,11 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
             if args.digests {
                 head.insert(2, "DIGEST");
             }
-            let cells: Vec<_> = rows.iter().map(|row| row.cells(args)).collect();
+            let cells = rows.iter().flat_map(|row| {
+                let platforms = if args.tree { row.platforms.as_slice() } else { &[] };
+                std::iter::once(row.cells(args)).chain(platforms.iter().map(|one| one.cells(args)))
+            });
+            let cells: Vec<_> = cells.collect();
             table::write(out, &head, &cells)?;
         }
     }
@@ -97,7 +110,59 @@ impl Wanted {
     }
 }
 
+/// What an image is on one platform.
+struct OnPlatform {
+    platform: String,
+    digest: Digest,
+    /// The image ID and the size, when it is in the store.
+    known: Option<(Digest, u64)>,
+}
+
+impl OnPlatform {
+    fn of(store: &Store, platform: &Platform, manifest: &Descriptor) -> Self {
+        let image = local::whole(store, manifest);
+        Self {
+            platform: platform.to_string(),
+            digest: manifest.digest,
+            known: image.map(|image| (image.id(), local::size(store, &image))),
+        }
+    }
+
+    fn size(&self) -> String {
+        self.known.map_or("N/A".to_owned(), |(_, size)| bytes::size(size))
+    }
+
+    fn cells(&self, args: &Args) -> Vec<String> {
+        let id = self.known.map_or("N/A".to_owned(), |(id, _)| table::id(&id, args.no_trunc));
+        let mut cells = vec![format!("- {}", self.platform), String::new(), id, String::new(), self.size()];
+        if args.digests {
+            cells.insert(2, self.digest.to_string());
+        }
+        cells
+    }
+
+    fn json(&self, full: bool) -> serde_json::Value {
+        serde_json::json!({
+            "Platform": self.platform,
+            "Digest": self.digest,
+            "ID": self.known.map(|(id, _)| table::id(&id, full)),
+            "Size": self.size(),
+            "Bytes": self.known.map(|(_, size)| size),
+        })
+    }
+}
+
+/// The platforms of an image; of one without an index, its own.
+fn platforms(store: &Store, descriptor: &Descriptor) -> Vec<OnPlatform> {
+    let mut entries = local::platforms(store, descriptor);
+    if let (true, Ok(image)) = (entries.is_empty(), local::read(store, descriptor)) {
+        entries.push((image.config.platform(), descriptor.clone()));
+    }
+    entries.iter().map(|(platform, manifest)| OnPlatform::of(store, platform, manifest)).collect()
+}
+
 struct Row {
+    platforms: Vec<OnPlatform>,
     repository: String,
     tag: String,
     digest: Digest,
@@ -113,11 +178,13 @@ impl Row {
     fn of(store: &Store, descriptor: &Descriptor, reference: Option<&Reference>, now: SystemTime) -> Self {
         let image = local::read(store, descriptor).ok();
         let created = image.as_ref().and_then(|image| image.config.created.clone());
+        let several = descriptor.media_type.is_index();
         Self {
+            platforms: Vec::new(),
             repository: reference.map_or(NONE.to_owned(), |name| name.without_identifier().familiar()),
             tag: reference.and_then(Reference::tag).unwrap_or(NONE).to_owned(),
             digest: descriptor.digest,
-            id: image.as_ref().map_or(descriptor.digest, StoredImage::id),
+            id: image.as_ref().filter(|_| !several).map_or(descriptor.digest, StoredImage::id),
             since: table::ago(created.as_deref(), now),
             created,
             size: image.map(|image| local::size(store, &image)),
@@ -152,6 +219,7 @@ impl Row {
             "CreatedSince": self.since,
             "Size": self.size(),
             "Bytes": self.size,
+            "Platforms": self.platforms.iter().map(|one| one.json(full)).collect::<Vec<_>>(),
         })
     }
 }

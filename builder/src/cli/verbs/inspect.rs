@@ -5,6 +5,7 @@ use crate::cli::local;
 use crate::image::StoredImage;
 use crate::store::Store;
 use registry_client::descriptor::Descriptor;
+use registry_client::platform::Platform;
 use registry_client::reference::Reference;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -15,6 +16,10 @@ pub struct Args {
     /// Names or IDs of images
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
+
+    /// Of an image for several platforms, this one [default: the one of this machine, or else any]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<Platform>,
 }
 
 /// Writes what is found; nothing when one is not found, so that no half answer is taken for a whole one.
@@ -26,7 +31,10 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failur
     let mut objects = Vec::new();
     for text in &args.images {
         let found = local::find(store, text)?;
-        let image = local::read(store, &found.descriptor)?;
+        let image = match &args.platform {
+            Some(platform) => local::read_for(store, &found.descriptor, platform)?,
+            None => local::read(store, &found.descriptor)?,
+        };
         let names = names.get(&found.descriptor.digest).map_or(&[][..], Vec::as_slice);
         objects.push(object(store, &found.descriptor, &image, names));
     }
@@ -42,6 +50,11 @@ fn object(store: &Store, descriptor: &Descriptor, image: &StoredImage, names: &[
         .map(|name| name.without_identifier().with_digest(descriptor.digest).familiar())
         .collect();
     let comment = config.history.last().and_then(|entry| entry.comment.as_deref()).unwrap_or_default();
+    let platforms = local::platforms(store, descriptor);
+    let platforms: Vec<String> = match platforms.is_empty() {
+        true => vec![config.platform().to_string()],
+        false => platforms.into_iter().map(|(platform, _)| platform.to_string()).collect(),
+    };
     json!({
         "Id": image.id(),
         "RepoTags": names,
@@ -52,6 +65,7 @@ fn object(store: &Store, descriptor: &Descriptor, image: &StoredImage, names: &[
         "Architecture": config.architecture,
         "Variant": config.variant.as_deref().unwrap_or_default(),
         "Os": config.os,
+        "Platforms": platforms,
         "Size": local::size(store, image),
         "Config": config.config,
         "RootFS": {"Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids},

@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::style::Style;
 use crate::cli::{local, remote};
 use crate::environment::Environment;
-use crate::export::{self, Options, Package};
+use crate::export::{self, Bundle, Options, Package};
 use crate::image::{Dialect, Document, StoredImage};
 use crate::layer::Compression;
 use crate::push::push;
@@ -44,20 +44,16 @@ pub fn run(args: &Args, environment: &Environment, style: Style, out: &mut dyn W
     }
     let store = local::open(environment)?;
     let found = local::find(&store, &args.reference)?;
-    let image = local::read(&store, &found.descriptor)?;
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("pushing {}", reference.familiar());
     let digest = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
-        if found.descriptor.media_type.is_index() {
-            let platform = image.config.platform();
-            progress.warn(format!("the image has several platforms; the one for {platform} is pushed"));
-        }
-        let package = package(&store, &image)?;
+        let bundle = bundle(&store, &found.descriptor, &|text| progress.warn(text))?;
         let from = repositories(&store, &found.descriptor, &reference)?;
-        let mount = package.layers.iter().map(|layer| (layer.descriptor.digest, from.clone())).collect();
+        let layers = bundle.packages.iter().flat_map(|package| &package.layers);
+        let mount = layers.map(|layer| (layer.descriptor.digest, from.clone())).collect();
         let client = registry::client(environment);
         let references = std::slice::from_ref(&reference);
-        let pushed = push(&client, &store, &package, references, &mount, progress, step).await;
+        let pushed = push(&client, &store, &bundle, references, &mount, progress, step).await;
         for warning in client.take_warnings() {
             progress.warn(format!("{}: {}", warning.registry, warning.text));
         }
@@ -68,6 +64,40 @@ pub fn run(args: &Args, environment: &Environment, style: Style, out: &mut dyn W
     }
     writeln!(out, "{reference}")?;
     Ok(())
+}
+
+/// What `descriptor` points to with compressed layers: of an index, the images of all its platforms, when the store has
+/// them.
+fn bundle(store: &Store, descriptor: &Descriptor, warn: &dyn Fn(String)) -> Result<Bundle, Failure> {
+    let single = |package| Bundle { names: Vec::new(), packages: vec![package], index: None };
+    if !descriptor.media_type.is_index() {
+        return Ok(single(package(store, &local::read(store, descriptor)?)?));
+    }
+    let mut index = store.images().index(&descriptor.digest)?;
+    let whole: Option<Vec<_>> = index.manifests.iter().map(|entry| local::whole(store, entry)).collect();
+    let Some(images) = whole else {
+        let image = local::read(store, descriptor)?;
+        let platform = image.config.platform();
+        warn(format!(
+            "the store has not all platforms of this image; the one for {platform} is pushed alone"
+        ));
+        return Ok(single(package(store, &image)?));
+    };
+    let packages = images.iter().map(|image| package(store, image)).collect::<Result<Vec<_>, _>>()?;
+    let before = index.clone();
+    for (at, package) in packages.iter().enumerate() {
+        let (old, new) = (before.manifests[at].digest, &package.manifest.descriptor);
+        (index.manifests[at].digest, index.manifests[at].size) = (new.digest, new.size);
+        // Attestations name the image they are of.
+        let values = index.manifests.iter_mut().flat_map(|entry| entry.annotations.values_mut());
+        values.filter(|value| **value == old.to_string()).for_each(|value| *value = new.digest.to_string());
+    }
+    let bytes = match index == before {
+        true => store.blobs().read(&descriptor.digest, MANIFEST)?,
+        false => crate::image::to_json(&index),
+    };
+    let document = Document { descriptor: Descriptor::of(descriptor.media_type.clone(), &bytes), bytes };
+    Ok(Bundle { names: Vec::new(), packages, index: Some(document) })
 }
 
 /// The image with compressed layers.

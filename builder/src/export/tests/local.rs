@@ -5,6 +5,15 @@ fn write(path: std::path::PathBuf, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// A tree that is a result of its own.
+fn whole(root: Root) -> [NamedTree; 1] {
+    [NamedTree { directory: None, root }]
+}
+
+fn clamped(clamp: Option<std::time::SystemTime>) -> LocalOptions {
+    LocalOptions { clamp, delete: false }
+}
+
 /// A root file system of one of each.
 fn tree(at: &Path) {
     std::fs::create_dir_all(at.join("etc/empty")).unwrap();
@@ -32,7 +41,7 @@ fn files_are_written_as_the_caller() {
     std::fs::create_dir(&from).unwrap();
     tree(&from);
     let clamp = UNIX_EPOCH + Duration::from_secs(1000);
-    let stats = local_directory(&Root::open(&from).unwrap(), &to, Some(clamp)).unwrap();
+    let stats = local_directory(&whole(Root::open(&from).unwrap()), &to, clamped(Some(clamp))).unwrap();
     assert_eq!((stats.files, stats.directories, stats.bytes), (5, 2, 14));
     assert_eq!(stats.skipped, [Path::new("socket")]);
     let stat = |name: &str| std::fs::symlink_metadata(to.join(name)).unwrap();
@@ -59,9 +68,9 @@ fn what_is_there_is_replaced_and_never_followed() {
     symlink(&outside, to.join("etc")).unwrap();
     symlink(outside.join("passwd"), to.join("tool")).unwrap();
     write(to.join("mine"), "kept");
-    let root = Root::open(&from).unwrap();
+    let root = whole(Root::open(&from).unwrap());
     for _ in 0..2 {
-        local_directory(&root, &to, None).unwrap();
+        local_directory(&root, &to, clamped(None)).unwrap();
         assert_eq!(std::fs::read(outside.join("passwd")).unwrap(), b"untouched");
         assert_eq!(std::fs::read(to.join("etc/passwd")).unwrap(), b"root");
         assert_eq!(std::fs::read(to.join("tool")).unwrap(), b"#!/bin/sh\n");
@@ -73,7 +82,7 @@ fn what_is_there_is_replaced_and_never_followed() {
     std::fs::remove_file(to.join("tool")).unwrap();
     std::fs::create_dir(to.join("tool")).unwrap();
     write(to.join("tool/precious"), "kept");
-    let error = local_directory(&root, &to, None).unwrap_err();
+    let error = local_directory(&root, &to, clamped(None)).unwrap_err();
     assert!(matches!(&error, ExportError::File { path, .. } if *path == to.join("tool")), "{error}");
     assert!(to.join("tool/precious").exists());
 }
@@ -98,9 +107,10 @@ fn an_image_is_flattened() {
         let stats = crate::layer::apply(&mut tar, &builder.path(), XattrFlavor::Trusted, &options).unwrap();
         builder.commit(stats.bytes).unwrap();
     }
-    let view = crate::rootfs::overlay::overlay_view(&lower_directories(&store, &image).unwrap()).unwrap();
+    let view =
+        whole(crate::rootfs::overlay::overlay_view(&lower_directories(&store, &image).unwrap()).unwrap());
     let to = dir.path().join("out");
-    local_directory(&view, &to, None).unwrap();
+    local_directory(&view, &to, clamped(None)).unwrap();
     assert_eq!(std::fs::read_to_string(to.join("etc/os-release")).unwrap(), "ID=base\n");
     assert_eq!(std::fs::read_to_string(to.join("app/hello")).unwrap().len(), 6000);
     let mut out = Vec::new();
@@ -111,4 +121,73 @@ fn an_image_is_flattened() {
         .map(|e| e.unwrap().path().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["app/", "app/hello", "etc/", "etc/os-release"]);
+}
+
+/// Trees of two platforms, with a file each and one that both have.
+fn two(dir: &Path, split: bool) -> Vec<NamedTree> {
+    let tree = |name: &str| {
+        let at = dir.join(name);
+        std::fs::create_dir_all(at.join("bin")).unwrap();
+        write(at.join("bin").join(name), name);
+        write(at.join("both"), name);
+        NamedTree { directory: split.then(|| name.to_owned()), root: Root::open(&at).unwrap() }
+    };
+    ["linux_amd64", "linux_arm64"].map(tree).into()
+}
+
+#[test]
+fn platforms_get_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("to");
+    local_directory(&two(dir.path(), true), &to, clamped(None)).unwrap();
+    for name in ["linux_amd64", "linux_arm64"] {
+        assert_eq!(std::fs::read_to_string(to.join(name).join("both")).unwrap(), name);
+        assert_eq!(std::fs::read_to_string(to.join(name).join("bin").join(name)).unwrap(), name);
+    }
+    let mut out = Vec::new();
+    tree_archive(&two(dir.path(), true), XattrFlavor::Trusted, Some(UNIX_EPOCH), &mut out).unwrap();
+    let mut archive = tar::Archive::new(&out[..]);
+    let names = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().to_str().unwrap().to_owned());
+    let one = |name: &str| ["/", "/bin/", &format!("/bin/{name}"), "/both"].map(|end| format!("{name}{end}"));
+    assert_eq!(names.collect::<Vec<_>>(), [one("linux_amd64"), one("linux_arm64")].concat());
+}
+
+#[test]
+fn platforms_in_one_directory_may_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("to");
+    let trees = two(dir.path(), false);
+    let error = local_directory(&trees, &to, clamped(None)).unwrap_err();
+    assert!(matches!(&error, ExportError::Overwrites(path) if path == Path::new("both")), "{error}");
+    assert!(tree_archive(&trees, XattrFlavor::Trusted, None, &mut Vec::new()).is_err());
+    for name in ["linux_amd64", "linux_arm64"] {
+        std::fs::remove_file(dir.path().join(name).join("both")).unwrap();
+    }
+    local_directory(&trees, &to, clamped(None)).unwrap();
+    assert_eq!(std::fs::read_dir(to.join("bin")).unwrap().count(), 2);
+}
+
+#[test]
+fn what_is_not_in_the_result_is_removed_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let (to, outside) = (dir.path().join("to"), dir.path().join("outside"));
+    for path in [to.join("old/deep"), to.join("linux_amd64/bin/old"), outside.clone()] {
+        std::fs::create_dir_all(path).unwrap();
+    }
+    write(outside.join("mine"), "kept");
+    write(to.join("old/deep/file"), "");
+    write(to.join("linux_amd64/bin/stale"), "");
+    symlink(&outside, to.join("link")).unwrap();
+    let options = LocalOptions { clamp: None, delete: true };
+    local_directory(&two(dir.path(), true), &to, options).unwrap();
+    let listed = |path: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(listed(&to), ["linux_amd64", "linux_arm64"]);
+    assert_eq!(listed(&to.join("linux_amd64/bin")), ["linux_amd64"]);
+    assert_eq!(std::fs::read(outside.join("mine")).unwrap(), b"kept");
+    let root = local_directory(&two(dir.path(), true), Path::new("/"), options).unwrap_err();
+    assert!(std::error::Error::source(&root).unwrap().to_string().contains("mode=delete"), "{root}");
 }

@@ -132,6 +132,32 @@ fn source_date_epoch() {
 }
 
 #[test]
+fn platforms() {
+    let of = |line: &str| {
+        let request = request_of(line);
+        let names: Vec<String> = request.platforms.iter().map(ToString::to_string).collect();
+        (names.join(" "), request.multi_platform)
+    };
+    for (line, want, several) in [
+        (".", "", false),
+        ("--platform linux/arm64 .", "linux/arm64", false),
+        ("--platform linux/arm64,amd64 --platform armhf .", "linux/arm64 linux/amd64 linux/arm/v7", true),
+        ("--platform linux/arm64,linux/arm64/v8,aarch64 .", "linux/arm64", false),
+        ("--platform linux/amd64/v2 .", "linux/amd64/v2", false),
+        ("--platform arm64 --build-arg BUILDKIT_MULTI_PLATFORM=1 .", "linux/arm64", true),
+    ] {
+        assert_eq!(of(line), (want.to_owned(), several), "{line}");
+    }
+}
+
+#[test]
+fn annotations_reach_every_image() {
+    let outputs = request_of("--annotation manifest,manifest-descriptor:a=b -o type=image -o out .").outputs;
+    assert_eq!((outputs[0].annotations.len(), outputs[1].annotations.len()), (2, 0));
+    assert_eq!(request_of("--annotation a=b .").outputs[0].kind, OutputKind::Image);
+}
+
+#[test]
 fn wrong_together() {
     for (line, want) in [
         ("-t x", "the build context is missing; for the current directory write: build ."),
@@ -160,8 +186,28 @@ fn wrong_together() {
             "-f https://example.org/Dockerfile: a Dockerfile is not fetched; pipe it in with -f -",
         ),
         (
-            "--platform linux/amd64,linux/arm64 .",
-            "--platform: one platform is built at a time; run the build once for each",
+            "--platform linux/amd64,linux/arm64 --load .",
+            "type=docker and --load take an image of one platform: name one by --platform, or write type=oci or \
+             type=image",
+        ),
+        (
+            "--platform linux/amd64,linux/arm64 --build-arg BUILDKIT_MULTI_PLATFORM=0 .",
+            "BUILDKIT_MULTI_PLATFORM \"0\": several platforms are one index",
+        ),
+        ("--annotation a=b -o out .", "--annotation: no output of this build holds an image"),
+        ("--annotation index:a=b .", "annotation \"a\": an image of one platform has no index"),
+        (
+            "--platform linux/arm64 --annotation manifest[linux/s390x]:a=b .",
+            "annotation \"a\": the image is not built for linux/s390x",
+        ),
+        (
+            "-o type=docker,annotation.a=b,dest=x .",
+            "annotation \"a\": Docker's media types have no annotations: use oci-mediatypes=true",
+        ),
+        (
+            "--build-arg SOURCE_DATE_EPOCH=1 -o type=image,rewrite-timestamp=false .",
+            "rewrite-timestamp=false: with SOURCE_DATE_EPOCH no file that the build makes is newer than that; leave one \
+             of both out",
         ),
         ("-o - .", "an archive is not written to a terminal; add dest=FILE to the output, or redirect it"),
         (

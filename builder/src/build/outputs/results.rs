@@ -1,0 +1,33 @@
+//! `--iidfile` and `--metadata-file`, in the form of buildx.
+
+use super::super::{BuildError, BuiltImage};
+use super::Made;
+use std::path::Path;
+
+impl Made<'_> {
+    /// Writes both, where they are asked for.
+    pub(super) fn result_files(&self, built: &BuiltImage) -> Result<(), BuildError> {
+        let write = |path: &Path, text: String| {
+            std::fs::write(path, text)
+                .map_err(|source| BuildError::ResultFile { path: path.to_owned(), source })
+        };
+        if let Some(path) = &self.request.iid_file {
+            write(path, built.id.to_string())?;
+        }
+        if let Some(path) = &self.request.metadata_file {
+            let mut metadata = serde_json::json!({
+                "containerimage.descriptor": built.top,
+                "containerimage.digest": built.top.digest,
+            });
+            if !built.top.media_type.is_index() {
+                // An index has several configs, so that it has no digest of one.
+                metadata["containerimage.config.digest"] = serde_json::json!(built.id);
+            }
+            if !built.names.is_empty() {
+                metadata["image.name"] = built.names.join(",").into();
+            }
+            write(path, format!("{metadata:#}\n"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Images for several platforms.
+
+use crate::support::bases;
+use crate::support::image::{self, Pulled};
+use crate::support::lab::{Lab, as_everyone, entries};
+use crate::support::registry::Registry;
+use crate::support::tools::{output, run, tool};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const TOOLS: &[&str] =
+    &["docker-registry", image::TOOLS[0], image::TOOLS[1], bases::TOOLS[1], bases::TOOLS[2], "dpkg-deb"];
+
+fn here() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+fn json_of(path: &Path) -> Value {
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Builds `context` on the base of two processors; `None` where that cannot be had.
+struct Two<'a> {
+    lab: &'a Lab,
+    base: String,
+    other: String,
+}
+
+impl<'a> Two<'a> {
+    fn new(lab: &'a Lab) -> Option<Self> {
+        let (layout, other) = bases::multi("platforms")?;
+        Some(Self { lab, base: format!("base=oci-layout://{}", layout.display()), other })
+    }
+
+    fn platforms(&self) -> String {
+        format!("linux/{},linux/{}", here(), self.other)
+    }
+
+    #[track_caller]
+    fn build(&self, context: &Path, arguments: &[&str]) -> crate::support::output::Build {
+        let common = ["--build-context", &self.base, context.to_str().expect("the path is text")];
+        self.lab.build(arguments.iter().copied().chain(common))
+    }
+}
+
+/// Compiles on this machine for each platform, and puts the result on the platform's own base.
+fn cross(lab: &Lab) -> PathBuf {
+    lab.dockerfile(
+        "context",
+        "FROM --platform=$BUILDPLATFORM base AS tools\nRUN echo ran >> /common\n\
+         FROM tools AS compile\nARG TARGETARCH TARGETPLATFORM\nRUN echo \"$TARGETARCH $TARGETPLATFORM\" > /out\n\
+         FROM base\nCOPY --from=compile /out /out\nCOPY --from=tools /common /common\nCMD [\"cat\", \"/out\"]\n",
+    )
+}
+
+fn pull(reference: &str, architecture: &str, directory: &Path) -> Pulled {
+    let raw = tool("skopeo")
+        .args(["inspect", "--raw", "--tls-verify=false"])
+        .arg(format!("docker://{reference}"))
+        .output()
+        .expect("skopeo starts");
+    let index: Value = serde_json::from_slice(&raw.stdout).expect("an index is JSON");
+    let entries = index["manifests"].as_array().expect("it is an index");
+    let entry = entries.iter().find(|entry| entry["platform"]["architecture"] == architecture);
+    let digest =
+        entry.expect("the platform is in the index")["digest"].as_str().expect("a digest is text").to_owned();
+    let repository = reference.rsplit_once(':').expect("the reference has a tag").0;
+    Pulled::from_registry(&format!("{repository}@{digest}"), directory)
+}
+
+as_everyone!(one_index_for_two, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    let registry = Registry::start(&lab.path("docker"));
+    let reference = registry.reference("out/app:1");
+    let context = cross(lab);
+    let (metadata, id) = (lab.path("home/metadata"), lab.path("home/id"));
+    let build = two.build(
+        &context,
+        &[
+            "--platform",
+            &two.platforms(),
+            "-t",
+            &reference,
+            "--push",
+            "--metadata-file",
+            metadata.to_str().unwrap(),
+            "--iidfile",
+            id.to_str().unwrap(),
+        ],
+    );
+    let executed = build.executed();
+    assert_eq!(executed.iter().filter(|step| step.contains("echo ran")).count(), 1, "{executed:?}");
+    assert_eq!(executed.iter().filter(|step| step.contains("TARGETARCH")).count(), 2, "{executed:?}");
+
+    let metadata = json_of(&metadata);
+    let digest = metadata["containerimage.digest"].as_str().expect("it has a digest");
+    assert_eq!(fs::read_to_string(&id).unwrap(), digest, "an index stands for all its images");
+    assert_eq!(metadata["containerimage.config.digest"], Value::Null);
+    assert_eq!(metadata["containerimage.descriptor"]["mediaType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(metadata["containerimage.descriptor"]["digest"], digest);
+
+    for architecture in [here(), two.other.as_str()] {
+        let image = pull(&reference, architecture, &lab.path(format!("pulled-{architecture}")));
+        image.assert_consistent();
+        assert_eq!(image.config["architecture"], architecture);
+        let text = fs::read_to_string(image.file("/out")).unwrap();
+        assert_eq!(text, format!("{architecture} linux/{architecture}\n"));
+        let busybox = fs::read(image.file("/bin/busybox")).unwrap();
+        let machine = if architecture == "arm64" { 183 } else { 62 };
+        assert_eq!(busybox[18], machine, "each has its own base");
+    }
+
+    // Everything again: nothing runs, and the same index comes out.
+    let again = two.build(&context, &["--platform", &two.platforms(), "-t", &reference, "--push"]);
+    assert!(again.executed().is_empty(), "{}", again.text);
+
+    // What another tool copies whole is whole.
+    run(tool("skopeo")
+        .args(["copy", "--all", "--quiet", "--insecure-policy", "--src-tls-verify=false"])
+        .arg(format!("docker://{reference}"))
+        .arg(format!("oci:{}:all", lab.path("copied").display())));
+    lab.assert_nothing_left();
+});
+
+as_everyone!(verbs_know_platforms, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    let registry = Registry::start(&lab.path("docker"));
+    let context = cross(lab);
+    two.build(&context, &["--platform", &two.platforms(), "-t", "app:1"]);
+    let inspected: Value =
+        serde_json::from_str(&lab.verb(["inspect", "app:1"])).expect("inspect prints JSON");
+    let names = json!([format!("linux/{}", here()), format!("linux/{}", two.other)]);
+    assert_eq!(inspected[0]["Platforms"], names);
+    assert_eq!(inspected[0]["Architecture"], here());
+    let other: Value = serde_json::from_str(&lab.verb(["inspect", "--platform", &two.other, "app:1"]))
+        .expect("inspect prints JSON");
+    assert_eq!(other[0]["Architecture"], two.other.as_str());
+    let tree = lab.verb(["images", "--tree"]);
+    assert!(
+        tree.contains(&format!("linux/{}", two.other)) && tree.contains(&format!("linux/{}", here())),
+        "{tree}"
+    );
+
+    // A push takes all of them along.
+    let reference = registry.reference("out/app:2");
+    lab.verb(["tag", "app:1", &reference]);
+    lab.verb(["push", &reference]);
+    for architecture in [here(), two.other.as_str()] {
+        let image = pull(&reference, architecture, &lab.path(format!("pulled-{architecture}")));
+        assert_eq!(image.config["architecture"], architecture);
+        assert!(image.manifest["layers"][0]["mediaType"].as_str().unwrap().ends_with("gzip"));
+    }
+});
+
+as_everyone!(every_output_that_can, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    let context = cross(lab);
+    let at = |name: &str| lab.path("home").join(name);
+    let local = format!("type=local,dest={}", at("local").display());
+    let tar = format!("type=tar,dest={}", at("files.tar").display());
+    let oci = format!("type=oci,dest={}", at("oci.tar").display());
+    let layout = format!("type=oci,tar=false,name=app:1,dest={}", at("layout").display());
+    two.build(
+        &context,
+        &["--platform", &two.platforms(), "-o", &local, "-o", &tar, "-o", &oci, "-o", &layout],
+    );
+    let names = [format!("linux_{}", here()), format!("linux_{}", two.other)];
+    let mut sorted = names.to_vec();
+    sorted.sort();
+    assert_eq!(entries(&at("local")), sorted);
+    let listed = run(tool("tar").arg("-tf").arg(at("files.tar")));
+    for (name, architecture) in names.iter().zip([here(), two.other.as_str()]) {
+        let out = fs::read_to_string(at("local").join(name).join("out")).unwrap();
+        assert_eq!(out, format!("{architecture} linux/{architecture}\n"));
+        assert!(listed.lines().any(|line| line == format!("{name}/out")), "{listed}");
+    }
+    for source in
+        [format!("oci-archive:{}", at("oci.tar").display()), format!("oci:{}:1", at("layout").display())]
+    {
+        for architecture in [here(), two.other.as_str()] {
+            let text = run(tool("skopeo")
+                .args(["inspect", "--config", "--override-os=linux", "--override-arch", architecture])
+                .arg(&source));
+            let config: Value = serde_json::from_str(&text).expect("a config is JSON");
+            assert_eq!(config["architecture"], architecture, "{source}");
+        }
+    }
+
+    // Docker's archive holds one.
+    let mut docker = lab.command(["build", "--platform", &two.platforms(), "-o"]);
+    let refused = output(docker.arg(format!("type=docker,dest={}", at("d.tar").display())).arg(&context));
+    assert_eq!(refused.status.code(), Some(2));
+
+    // In one directory they meet, unless they do not.
+    let merged = format!("type=local,platform-split=false,dest={}", at("merged").display());
+    let common = ["--build-context", &two.base, context.to_str().unwrap()];
+    let met = lab.try_build(["--platform", &two.platforms(), "-o", &merged].into_iter().chain(common));
+    assert_eq!(met.status, Some(1));
+    assert!(met.text.contains("is in the result of two platforms"), "{}", met.text);
+    let apart = lab.dockerfile("apart", "FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\n");
+    fs::write(at("stale"), "").unwrap();
+    lab.directory("home/merged");
+    fs::write(at("merged").join("stale"), "").unwrap();
+    let merged = format!("{merged},mode=delete");
+    two.build(&apart, &["--platform", &two.platforms(), "-o", &merged]);
+    let mut wanted = vec![here().to_owned(), two.other.clone()];
+    wanted.sort();
+    assert_eq!(entries(&at("merged")), wanted);
+    assert!(at("stale").exists());
+
+    // One platform gets a directory of its own on request.
+    let split = format!("type=local,platform-split=true,dest={}", at("split").display());
+    two.build(&apart, &["-o", &split]);
+    assert_eq!(entries(&at("split")), [format!("linux_{}", here())]);
+});
