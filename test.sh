@@ -11,8 +11,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 packages=(
-  apache2-utils attr buildah busybox-static crun docker-registry jq libcap2-bin mmdebstrap podman runc skopeo umoci
-  uidmap xz-utils zstd
+  apache2-utils attr buildah busybox-static crun docker-registry jq libcap2-bin mmdebstrap podman qemu-user-static
+  runc skopeo umoci uidmap xz-utils zstd
 )
 missing=()
 for package in "${packages[@]}"; do

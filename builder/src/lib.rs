@@ -10,6 +10,7 @@ pub mod cli;
 pub mod content;
 pub mod context;
 pub mod copy;
+pub mod emulation;
 pub mod environment;
 pub mod export;
 pub mod graph;

@@ -18,6 +18,7 @@ pub use input::InputError;
 pub use report::{BuildReport, BuiltImage};
 
 use crate::bases::{Bases, Owners};
+use crate::emulation::Emulators;
 use crate::environment::Environment;
 use crate::graph::{Graph, Op, VertexId};
 use crate::progress::{Event, Progress};
@@ -88,6 +89,7 @@ pub async fn build(
         images: planned.images,
         contexts,
         progress: progress.clone(),
+        emulators: Arc::new(Emulators::new(environment.path.clone())),
         cancellation: environment.cancellation.clone(),
         privileged,
         secrets: request.secrets.clone(),

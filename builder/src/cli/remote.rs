@@ -56,6 +56,7 @@ pub fn fetch(
     environment: &Environment,
     found: Option<&Found>,
     name: Option<&str>,
+    platform: &Platform,
     style: Style,
 ) -> Result<Fetched, Failure> {
     let shown = name.map_or_else(|| "image".to_owned(), local::familiar);
@@ -69,10 +70,10 @@ pub fn fetch(
         let bases = Arc::new(Bases::new(store.clone(), client, progress.clone(), owners));
         let image = match (found, name) {
             // Without a name its layers are in the store, which is an OCI layout, or nowhere.
-            (Some(found), None) => of_store(store, &found.descriptor)?,
+            (Some(found), None) => of_store(store, &found.descriptor, platform)?,
             (_, Some(name)) => {
                 let name = BaseName::Reference(name.to_owned());
-                bases.resolve(&BaseKey { name, platform: Platform::host() }, false).await?
+                bases.resolve(&BaseKey { name, platform: platform.clone() }, false).await?
             }
             (None, None) => return Err(Failure::NoImage(shown.clone())),
         };
@@ -83,8 +84,8 @@ pub fn fetch(
 }
 
 /// What the store knows of an image, with the store itself as the place its layers are had from.
-fn of_store(store: &Store, descriptor: &Descriptor) -> Result<Resolved, Failure> {
-    let image = local::read(store, descriptor)?;
+fn of_store(store: &Store, descriptor: &Descriptor, platform: &Platform) -> Result<Resolved, Failure> {
+    let image = local::read_for(store, descriptor, platform).or_else(|_| local::read(store, descriptor))?;
     Ok(Resolved {
         base: ResolvedBase { digest: image.manifest.digest, config: image.config },
         manifest: store.images().manifest(&image.manifest.digest)?,

@@ -39,6 +39,7 @@ pub(super) enum Stage {
     Keyring,
     Stdio,
     WorkingDirectory,
+    UserNamespace,
     Seccomp,
     Capabilities,
     Groups,
@@ -51,7 +52,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Session,
         Self::PrivateMounts,
         Self::AttachRoot,
@@ -66,6 +67,7 @@ impl Stage {
         Self::Keyring,
         Self::Stdio,
         Self::WorkingDirectory,
+        Self::UserNamespace,
         Self::Seccomp,
         Self::Capabilities,
         Self::Groups,
@@ -94,6 +96,7 @@ impl Stage {
             Self::Keyring => "make a new session keyring",
             Self::Stdio => "connect the standard streams",
             Self::WorkingDirectory => "change the working directory",
+            Self::UserNamespace => "move to another user namespace",
             Self::Seccomp => "load the seccomp filter",
             Self::Capabilities => "give capabilities up",
             Self::Groups => "set the supplementary groups",
@@ -177,6 +180,11 @@ fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
     process::umask(Mode::from_raw_mode(0o022));
     // Before the identity changes: root may have put the directory where the user cannot reach it.
     process::chdir(plan.program.cwd.as_c_str()).at(Stage::WorkingDirectory)?;
+    if let Some(namespace) = &plan.user_namespace {
+        // After everything that takes rights in the namespace it leaves.
+        let kind = Some(thread::LinkNameSpaceType::User);
+        thread::move_into_link_name_space(namespace.as_fd(), kind).at(Stage::UserNamespace)?;
+    }
     if plan.seccomp {
         // While the right to is still there; the filter allows everything that follows.
         seccomp::load_default().at(Stage::Seccomp)?;

@@ -73,6 +73,9 @@ pub struct Sandbox {
     pub shm_size: u64,
     /// How much it may do.
     pub security: Security,
+    /// A user namespace below this one that the program runs in, where the kernel knows how to run it
+    /// ([`Emulator`](crate::emulation::Emulator)). Ids must be the same in both.
+    pub user_namespace: Option<OwnedFd>,
     /// Its standard streams.
     pub stdio: Stdio,
 }

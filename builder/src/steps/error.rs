@@ -2,6 +2,7 @@
 
 use crate::bases::BaseError;
 use crate::copy::CopyError;
+use crate::emulation::EmulationError;
 use crate::graph::{Vertex, VertexId};
 use crate::layer::tree::ScanError;
 use crate::rootfs::user::UserError;
@@ -34,6 +35,9 @@ pub enum Cause {
     /// The sandbox cannot be made, or the program not started.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The program is for another processor, which cannot be emulated.
+    #[error(transparent)]
+    Emulation(Box<EmulationError>),
     /// Files cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -123,6 +127,12 @@ impl From<BaseError> for Cause {
     }
 }
 
+impl From<EmulationError> for Cause {
+    fn from(error: EmulationError) -> Self {
+        Self::Emulation(Box::new(error))
+    }
+}
+
 impl Cause {
     /// Something on this machine failed.
     pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
@@ -147,6 +157,7 @@ impl StepError {
             Cause::Exit { .. } => ("run-failed", None),
             Cause::Copy(_) => ("copy-failed", None),
             Cause::User(_) => ("unknown-user", None),
+            Cause::Emulation(error) => ("foreign-platform", error.help()),
             Cause::Sandbox(error) => ("step-failed", error.help().map(str::to_owned)),
             Cause::Secret { id } => {
                 ("missing-secret", Some(format!("give it with --secret id={id},src=FILE")))

@@ -13,7 +13,9 @@ use crate::sandbox::{self, Mount, MountKind, Network, RootFs, Sandbox, Stdio};
 use crate::solve::Inputs;
 use crate::store::ActiveSnapshot;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 impl StepWorker {
     /// Runs the program of a RUN; an exit status other than 0 is a failure.
@@ -24,6 +26,7 @@ impl StepWorker {
         inputs: &Inputs<Rootfs>,
         lowers: Vec<PathBuf>,
     ) -> Result<ActiveSnapshot, Cause> {
+        let user_namespace = self.emulated(vertex).await?;
         let active = self.begin(&lowers)?;
         let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
         if let Some(script) = &run.script {
@@ -62,6 +65,7 @@ impl StepWorker {
                 dockerfile_parser::ast::Security::Sandbox => sandbox::Security::Sandboxed,
                 dockerfile_parser::ast::Security::Insecure => sandbox::Security::Insecure,
             },
+            user_namespace,
             stdio: Stdio::Pipes,
         };
         let mut vars: Vec<(String, String)> = run.env.clone();
@@ -103,6 +107,18 @@ impl StepWorker {
             return Ok(active);
         }
         Err(Cause::Exit { command: run.args.join(" "), status })
+    }
+
+    /// The user namespace in which the kernel runs programs of the vertex's platform, when it takes one.
+    async fn emulated(&self, vertex: VertexId) -> Result<Option<OwnedFd>, Cause> {
+        let platform = self.vertex(vertex).platform.clone();
+        let (emulators, store) = (Arc::clone(&self.around.emulators), self.around.store.clone());
+        blocking(move || {
+            let scratch = || store.scratch_dir().map_err(std::io::Error::other);
+            let Some(emulator) = emulators.for_platform(&platform, &scratch)? else { return Ok(None) };
+            emulator.namespace().map(Some).map_err(Cause::io("keep a user namespace open"))
+        })
+        .await
     }
 
     /// Waits until the user wants to stop, or another step has failed.

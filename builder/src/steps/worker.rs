@@ -7,6 +7,7 @@ use super::{Contexts, commit};
 use crate::bases::Bases;
 use crate::cancel::Cancellation;
 use crate::content::ContentId;
+use crate::emulation::Emulators;
 use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
@@ -32,6 +33,8 @@ pub struct Surroundings {
     pub contexts: Contexts,
     /// Where events go.
     pub progress: Progress,
+    /// Emulators of other processors.
+    pub emulators: Arc<Emulators>,
     /// Tells when the user wants to stop.
     pub cancellation: Cancellation,
     /// Whether this process may mount, chown and make namespaces.

@@ -7,6 +7,7 @@ use crate::support::registry::Registry;
 use crate::support::tools::{output, run, tool};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 const TOOLS: &[&str] =
@@ -214,4 +215,87 @@ as_everyone!(every_output_that_can, TOOLS, |lab| {
     let split = format!("type=local,platform-split=true,dest={}", at("split").display());
     two.build(&apart, &["-o", &split]);
     assert_eq!(entries(&at("split")), [format!("linux_{}", here())]);
+});
+
+/// Whether programs of other processors can be run here: the kernel was told of an emulator, or lets everybody tell it.
+fn can_emulate(test: &str) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());
+    let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if kernel >= (6, 7) || is_registered() {
+        return true;
+    }
+    // No package of the machine changes its kernel: this is not what was promised.
+    let why = format!("Linux 6.7 has tables of interpreters for each user namespace, this is {release}");
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+    false
+}
+
+/// Whether somebody has told the kernel for all of this machine.
+fn is_registered() -> bool {
+    entries(Path::new("/proc/sys/fs/binfmt_misc")).iter().any(|name| name.contains("qemu"))
+}
+
+as_everyone!(foreign_programs_run, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    if !can_emulate("foreign_programs_run") {
+        return;
+    }
+    let context = lab.dockerfile(
+        "context",
+        "FROM base\nRUN uname -m > /machine && mkdir /d && chown 1:50 /d && chmod 4755 /d\n\
+         USER daemon\nRUN [\"/bin/sh\", \"-c\", \"id -u; cat /machine\"]\n",
+    );
+    let machine = if two.other == "arm64" { "aarch64" } else { "x86_64" };
+    let other = format!("linux/{}", two.other);
+    let archive = lab.path("home/files.tar");
+    let output = format!("type=tar,dest={}", archive.display());
+    let build =
+        two.build(&context, &["--platform", &other, "-t", "app:1", "-o", "type=image", "-o", &output]);
+    assert!(build.text.contains(machine), "{}", build.text);
+    let listed = run(tool("tar").args(["--numeric-owner", "-tvf"]).arg(&archive));
+    assert!(
+        listed.lines().any(|line| line.starts_with("drwsr-xr-x 1/50 ") && line.ends_with(" d/")),
+        "{listed}"
+    );
+    assert_eq!(lab.verb(["run", "app:1", "uname", "-m"]).trim(), machine);
+
+    // Both at once, each step on its own; what ran before is not run again.
+    let both = two.build(&context, &["--platform", &two.platforms()]);
+    assert_eq!(both.executed().len(), 2, "{}", both.text);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(foreign_programs_are_refused, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    if is_registered() {
+        let why = "this machine runs programs of other processors";
+        let _ = writeln!(std::io::stderr(), "skipped: foreign_programs_are_refused: {why}");
+        return;
+    }
+    // Nothing in PATH but what an unprivileged build needs.
+    let few = lab.directory("few");
+    for name in ["newuidmap", "newgidmap"] {
+        if let Some(program) = crate::support::tools::find(name) {
+            std::os::unix::fs::symlink(program, few.join(name)).expect("the directory is new");
+        }
+    }
+    let context = lab.dockerfile("context", "FROM base\nRUN touch /x\n");
+    let other = format!("linux/{}", two.other);
+    let arguments = ["--platform", &other, "--build-context", &two.base, context.to_str().unwrap()];
+    let mut command = lab.command(["build", "--progress=plain"]);
+    let refused = output(command.args(arguments).env("PATH", &few));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("Dockerfile:2:1") && text.contains(&format!("programs for {other} cannot be run")),
+        "{text}"
+    );
+    assert!(text.contains("help: install qemu-user-static"), "{text}");
+    // Files are only put in place, which needs no emulator.
+    let files = lab.dockerfile("files", "FROM base\nCOPY Dockerfile /\nWORKDIR /w\n");
+    let arguments = ["--platform", &other, "--build-context", &two.base, files.to_str().unwrap()];
+    let mut command = lab.command(["build", "--progress=plain"]);
+    let built = output(command.args(arguments).env("PATH", &few));
+    assert_eq!(built.status.code(), Some(0), "{}", String::from_utf8_lossy(&built.stderr));
 });

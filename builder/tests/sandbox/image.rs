@@ -88,6 +88,7 @@ impl Image {
             rlimits: Vec::new(),
             shm_size: DEFAULT_SHM_SIZE,
             security: Security::Sandboxed,
+            user_namespace: None,
             stdio: Stdio::Pipes,
         }
     }

@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::spec::flag;
 use crate::cli::style::Style;
 use crate::cli::{local, remote};
+use crate::emulation::{EmulationError, Emulators};
 use crate::environment::Environment;
 use crate::image::{ImageLayer, StoredImage};
 use crate::rootfs::overlay::overlay_view;
@@ -20,6 +21,8 @@ use crate::sandbox::{
     BindSource, DEFAULT_SHM_SIZE, Mount, MountKind, Network, RootFs, Sandbox, SandboxError, Security, Stdio,
 };
 use crate::store::Store;
+use registry_client::descriptor::Descriptor;
+use registry_client::platform::Platform;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -62,6 +65,10 @@ pub struct Args {
     #[arg(long, value_name = "MODE", value_enum, default_value = "default")]
     pub network: Flag,
 
+    /// Run the image for this platform [default: the one of this machine, or else any]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<Platform>,
+
     /// Let the program write to no file of the image
     #[arg(long)]
     pub read_only: bool,
@@ -95,6 +102,9 @@ pub enum RunError {
     /// The user is not known in the image.
     #[error(transparent)]
     User(#[from] UserError),
+    /// The image is for another processor.
+    #[error("{error}{help}", error = .0, help = .0.help().map(|help| format!("\nhelp: {help}")).unwrap_or_default())]
+    Emulation(#[from] EmulationError),
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -106,6 +116,7 @@ impl RunError {
     pub fn status(&self) -> u8 {
         let code = match self {
             Self::Sandbox(error) => error.exit_code(),
+            Self::Emulation(_) => Some(126),
             _ => None,
         };
         code.and_then(|code| u8::try_from(code).ok()).unwrap_or(125)
@@ -125,7 +136,7 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
     }
     let store = local::open(environment)?;
     let name = args.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-    let (image, lowers) = files(&name, &store, environment, style)?;
+    let (image, lowers) = files(&name, args.platform.as_ref(), &store, environment, style)?;
     let config = &image.config.config;
     let program = command::arguments(args, config);
     if program.is_empty() {
@@ -136,6 +147,9 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
         let user = args.user.as_deref().unwrap_or(&config.user);
         resolve_user(&root, if user.is_empty() { "0" } else { user }).map_err(RunError::User)?
     };
+    let probes = || store.scratch_dir().map_err(io::Error::other);
+    let emulators = Emulators::new(environment.path.clone());
+    let emulator = emulators.for_platform(&image.config.platform(), &probes).map_err(RunError::Emulation)?;
     let scratch = store.scratch_dir()?;
     let rootfs = if args.read_only {
         RootFs::ReadOnly { lowers }
@@ -166,6 +180,7 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
         rlimits: Vec::new(),
         shm_size: DEFAULT_SHM_SIZE,
         security: Security::Sandboxed,
+        user_namespace: emulator.map(|found| found.namespace()).transpose().map_err(RunError::Mount)?,
         stdio: if args.tty {
             Stdio::Terminal(console::window_size())
         } else {
@@ -186,6 +201,7 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
 /// The image and the directories of its layers, the top one first. What is missing is fetched.
 fn files(
     name: &str,
+    platform: Option<&Platform>,
     store: &Store,
     environment: &Environment,
     style: Style,
@@ -194,8 +210,14 @@ fn files(
         Err(Failure::NoImage(_)) => None,
         other => Some(other?),
     };
-    if let Some(found) = &found {
-        let image = local::read(store, &found.descriptor)?;
+    let read = |descriptor: &Descriptor| match platform {
+        Some(platform) => local::read_for(store, descriptor, platform),
+        None => local::read(store, descriptor),
+    };
+    let there = found.as_ref().and_then(|found| read(&found.descriptor).ok());
+    let mut wanted = platform.cloned().unwrap_or_else(Platform::host);
+    if let Some(image) = there {
+        wanted = image.config.platform();
         let directory = |layer: &ImageLayer| Some(store.layers().get(layer.diff_id)?.path);
         if let Some(lowers) = image.layers.iter().rev().map(directory).collect() {
             return Ok((image, lowers));
@@ -205,8 +227,8 @@ fn files(
         Some(found) => found.name.clone(),
         None => Some(local::canonical(name)?.to_string()),
     };
-    let fetched = remote::fetch(store, environment, found.as_ref(), canonical.as_deref(), style)?;
-    let image = local::read(store, &fetched.descriptor)?;
+    let fetched = remote::fetch(store, environment, found.as_ref(), canonical.as_deref(), &wanted, style)?;
+    let image = read(&fetched.descriptor)?;
     Ok((image, fetched.layers.into_iter().rev().collect()))
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Plan {
     pub(super) limits: Vec<(Resource, Rlimit, String)>,
     /// What it starts.
     pub(super) program: program::Program,
+    /// The user namespace to move to, when it is another one.
+    pub(super) user_namespace: Option<OwnedFd>,
     /// User.
     pub(super) uid: Uid,
     /// Group.
@@ -133,6 +135,7 @@ pub(super) fn make(mut sandbox: Sandbox) -> Result<(Plan, Ours), SandboxError> {
         loopback: sandbox.network == Network::None,
         limits,
         program,
+        user_namespace: sandbox.user_namespace,
         uid: Uid::from_raw(sandbox.user.uid),
         gid: Gid::from_raw(sandbox.user.gid),
         groups: groups(&sandbox.user.groups),
