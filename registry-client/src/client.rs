@@ -8,6 +8,7 @@ pub use crate::transport::{
 };
 
 use crate::{
+    configuration::Endpoint,
     reference::Reference,
     transport::{Body, Call, Lane, Registry, Scopes, Target, Transport},
 };
@@ -56,7 +57,8 @@ impl Client {
     /// # Errors
     /// `Unauthorized` if the credentials are wrong or missing.
     pub async fn ping(&self, registry: &str) -> Result<(), RequestError> {
-        let registry = self.transport.registry(registry);
+        let insecure = self.options().configuration.is_insecure(registry);
+        let registry = self.transport.registry(registry, insecure);
         let asked =
             Asked { registry: registry.name.as_str().into(), repository: "".into(), action: "log in".into() };
         let call = Call {
@@ -71,8 +73,28 @@ impl Client {
         self.transport.send(&registry, &call).await.map(drop)
     }
 
-    pub(crate) fn registry(&self, reference: &Reference) -> Arc<Registry> {
-        self.transport.registry(reference.registry())
+    /// Where the content of `reference` may be: the mirrors that serve it, and its own place.
+    pub(crate) fn sources(
+        &self,
+        reference: &Reference,
+        action: &str,
+    ) -> Result<(Vec<Place>, Place), RequestError> {
+        let endpoints = self.options().configuration.endpoints(reference).map_err(|source| {
+            let asked = asked(reference, action.to_owned());
+            RequestError::Configuration { asked, source: source.into() }
+        })?;
+        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint)).collect();
+        Ok((mirrors, self.place(endpoints.own)))
+    }
+
+    /// Where the content of `reference` goes to.
+    pub(crate) fn destination(&self, reference: &Reference, action: &str) -> Result<Place, RequestError> {
+        self.sources(reference, action).map(|(_, own)| own)
+    }
+
+    fn place(&self, endpoint: Endpoint) -> Place {
+        let Endpoint { reference, insecure } = endpoint;
+        Place { registry: self.transport.registry(reference.registry(), insecure), reference }
     }
 }
 
@@ -80,6 +102,13 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("options", self.options()).finish_non_exhaustive()
     }
+}
+
+/// A registry, and the name that something has there: after mirrors and rewriting.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) reference: Reference,
 }
 
 /// What is asked of the repository of a reference.

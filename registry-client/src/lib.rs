@@ -10,6 +10,7 @@
 //! | [`platform`] | operating system, architecture, variant |
 //! | [`descriptor`], [`manifest`], [`config`] | the JSON documents of the image-spec |
 //! | [`auth`], [`credentials`] | credentials, and the files and helpers that keep them |
+//! | [`configuration`] | `registries.conf` and `certs.d`: mirrors, blocked names, certificates |
 //! | [`client`] | the client and its options |
 //! | [`pull`], [`push`] | what the client does |
 //!
@@ -18,6 +19,7 @@
 pub mod auth;
 pub mod client;
 pub mod config;
+pub mod configuration;
 pub mod credentials;
 pub mod descriptor;
 pub mod digest;

@@ -5,7 +5,7 @@ mod blob;
 pub use blob::Blob;
 
 use crate::{
-    client::{Client, asked},
+    client::{Client, Place, asked},
     descriptor::Descriptor,
     digest::Digest,
     manifest::{Manifest, ManifestBytes, ManifestError, ParsedManifest, SelectError, select},
@@ -109,8 +109,14 @@ impl Client {
     /// # Errors
     /// `NotFound` if there is no such manifest; any other [`PullError`] of a request or manifest.
     pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor, PullError> {
+        self.at_one_of(reference, "look up", |place| self.resolve_at(place)).await
+    }
+
+    /// [`Self::resolve`] at one place.
+    pub(crate) async fn resolve_at(&self, place: Place) -> Result<Descriptor, PullError> {
+        let reference = &place.reference;
         let call = manifest_call(Method::HEAD, reference, "look up");
-        match self.transport.send(&self.registry(reference), &call).await {
+        match self.transport.send(&place.registry, &call).await {
             Ok(answer) => {
                 if let Some(descriptor) = described(reference, &answer) {
                     return Ok(descriptor);
@@ -124,7 +130,7 @@ impl Client {
             ) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.manifest(reference).await?.descriptor)
+        Ok(self.manifest_at(place).await?.descriptor)
     }
 
     /// Gets the manifest or index that a reference names: by its digest, which is verified, else by its tag, else
@@ -133,9 +139,38 @@ impl Client {
     /// # Errors
     /// Any [`PullError`] but those of platforms.
     pub async fn manifest(&self, reference: &Reference) -> Result<ManifestBytes, PullError> {
+        self.at_one_of(reference, "get", |place| self.manifest_at(place)).await
+    }
+
+    /// Asks the mirrors of a reference in turn, then its registry. What a mirror cannot give is told by a warning, for
+    /// it costs time at each pull.
+    async fn at_one_of<T, F>(
+        &self,
+        reference: &Reference,
+        verb: &str,
+        ask: impl Fn(Place) -> F,
+    ) -> Result<T, PullError>
+    where
+        F: Future<Output = Result<T, PullError>>,
+    {
+        let (mirrors, own) = self.sources(reference, &format!("{verb} manifest"))?;
+        for mirror in mirrors {
+            let name = mirror.reference.registry().to_owned();
+            match ask(mirror).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    self.transport.warnings.add(&name, &format!("this mirror was of no use: {error}"));
+                }
+            }
+        }
+        ask(own).await
+    }
+
+    async fn manifest_at(&self, place: Place) -> Result<ManifestBytes, PullError> {
+        let reference = &place.reference;
         let call = manifest_call(Method::GET, reference, "get");
         let limit = self.options().manifest_limit;
-        let (headers, bytes) = self.transport.fetch(&self.registry(reference), &call, limit).await?;
+        let (headers, bytes) = self.transport.fetch(&place.registry, &call, limit).await?;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let told = text(DIGEST_HEADER).and_then(|digest| digest.parse::<Digest>().ok());
         // What was asked for decides. What the registry tells must be true, too, and names what a tag stands for.

@@ -18,7 +18,7 @@ pub(crate) use call::{Answer, Body, Call, Lane, Target};
 pub(crate) use origin::Origin;
 pub(crate) use registry::Registry;
 
-use crate::credentials;
+use crate::{configuration::Configuration, credentials};
 use http::HttpClients;
 use retry::RetryPolicy;
 use std::{
@@ -38,6 +38,8 @@ pub struct ClientOptions {
     /// Registries (`host` or `host:port`) that are reached by HTTPS without checking the certificate, and by plain HTTP
     /// where there is no HTTPS.
     pub insecure_registries: BTreeSet<String>,
+    /// Mirrors, blocked names, certificates.
+    pub configuration: Arc<Configuration>,
     /// Try HTTPS before plain HTTP on loopback addresses; otherwise plain HTTP is spoken there at once.
     pub loopback_https_first: bool,
     /// CA certificates to trust beside those of the system: PEM files, each of one or more certificates.
@@ -61,6 +63,7 @@ impl Default for ClientOptions {
             user_agent: concat!("registry-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             credentials: credentials::Store::default(),
             insecure_registries: BTreeSet::new(),
+            configuration: Arc::default(),
             loopback_https_first: false,
             extra_ca_pem: Vec::new(),
             connect_timeout: Duration::from_secs(30),
@@ -77,7 +80,7 @@ pub(crate) struct Transport {
     pub(crate) options: ClientOptions,
     pub(crate) warnings: Warnings,
     http: HttpClients,
-    registries: Mutex<BTreeMap<String, Arc<Registry>>>,
+    registries: Mutex<BTreeMap<(String, bool), Arc<Registry>>>,
 }
 
 impl Transport {
@@ -90,17 +93,14 @@ impl Transport {
         }
     }
 
-    /// What is known of the registry of that name.
-    pub(crate) fn registry(&self, name: &str) -> Arc<Registry> {
+    /// What is known of the registry of that name; `insecure` if the configuration says it is, as the options may.
+    pub(crate) fn registry(&self, name: &str, insecure: bool) -> Arc<Registry> {
+        let insecure = insecure || self.options.insecure_registries.contains(name);
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
-        match registries.get(name) {
-            Some(registry) => registry.clone(),
-            None => {
-                let registry = Arc::new(Registry::new(name, self.options.connections_per_registry));
-                registries.insert(name.to_owned(), registry.clone());
-                registry
-            }
-        }
+        let registry = registries.entry((name.to_owned(), insecure)).or_insert_with(|| {
+            Arc::new(Registry::new(name, insecure, self.options.connections_per_registry))
+        });
+        registry.clone()
     }
 }
 

@@ -2,13 +2,12 @@
 
 use super::PullError;
 use crate::{
-    client::{Client, Progress, asked},
+    client::{Client, Place, Progress, asked},
     descriptor::Descriptor,
-    digest::Verifier,
+    digest::{Digest, Verifier},
     reference::Reference,
     transport::{
-        Answer, Body, Call, Lane, Registry, Scope, Scopes, Target, Transport, error::RequestError,
-        retry::Backoff,
+        Answer, Body, Call, Lane, Scope, Scopes, Target, Transport, error::RequestError, retry::Backoff,
     },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -39,11 +38,13 @@ const RESUMPTIONS: u32 = 100;
 /// While it is being read it holds one of the client's places for pulls from this registry; drop it when done.
 pub struct Blob {
     transport: Arc<Transport>,
-    registry: Arc<Registry>,
-    name: String,
+    /// Where it is asked for.
+    place: Place,
     descriptor: Descriptor,
     call: Call,
     /// Where else it can be had, the next last.
+    places: Vec<Place>,
+    /// Where a foreign layer can be had, the next last.
     urls: Vec<Url>,
     answer: Option<Answer>,
     verifier: Verifier,
@@ -67,26 +68,19 @@ impl Blob {
         descriptor: &Descriptor,
     ) -> Result<Self, PullError> {
         let embedded = descriptor.data.as_deref().and_then(|data| STANDARD.decode(data).ok());
-        let mut headers = HeaderMap::new();
-        // The digest is of the bytes as they are stored; a server that compresses on the way would change them.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let digest = descriptor.digest;
-        let call = Call {
-            method: Method::GET,
-            target: Target::Path(format!("v2/{}/blobs/{digest}", reference.repository())),
-            headers,
-            body: Body::Empty,
-            scopes: Scopes::new([Scope::pull(reference.repository())]),
-            asked: asked(reference, format!("get blob {digest}")),
-            lane: Lane::Pull,
-        };
+        let (mut places, own) = client.sources(reference, &format!("get blob {digest}"))?;
+        places.push(own.clone());
+        places.reverse();
+        // There is at least its own place.
+        let place = places.pop().unwrap_or(own);
         let web = |url: &Url| matches!(url.scheme(), "http" | "https");
         let blob = Self {
             transport: client.transport.clone(),
-            registry: client.registry(reference),
-            name: reference.name(),
+            call: call(&place, &digest),
+            place,
             descriptor: descriptor.clone(),
-            call,
+            places,
             urls: descriptor.urls.iter().rev().filter_map(|url| Url::parse(url).ok()).filter(web).collect(),
             answer: None,
             verifier: Verifier::new(&digest),
@@ -132,7 +126,9 @@ impl Blob {
                     if self.resumptions > RESUMPTIONS {
                         return Err(error.into());
                     }
-                    self.backoff.pause(error).await?;
+                    if let Err(error) = self.backoff.pause(error).await {
+                        self.elsewhere(error)?;
+                    }
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -173,6 +169,25 @@ impl Blob {
         Ok(bytes)
     }
 
+    /// Turns to the next place that may have the blob, or gives the error back when there is none. What came already
+    /// stays: the digest decides about the whole.
+    fn elsewhere(&mut self, error: RequestError) -> Result<(), PullError> {
+        if let Some(next) = self.places.pop() {
+            let mirror = self.place.reference.registry();
+            self.transport.warnings.add(mirror, &format!("this mirror was of no use: {error}"));
+            self.call = call(&next, &self.descriptor.digest);
+            self.place = next;
+        } else if let (RequestError::NotFound { .. }, Some(url)) = (&error, self.urls.pop()) {
+            // Foreign layers are not in the registry; their descriptor says where they are.
+            self.call.target = Target::Url(url);
+        } else {
+            return Err(error.into());
+        }
+        self.ranges = true;
+        self.backoff.progress();
+        Ok(())
+    }
+
     /// Asks the server for what is missing.
     async fn connect(&mut self) -> Result<Answer, PullError> {
         loop {
@@ -181,17 +196,12 @@ impl Blob {
             if ranged && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", self.got)) {
                 self.call.headers.insert(RANGE, range);
             }
-            match self.transport.attempt(&self.registry, &self.call).await {
+            match self.transport.attempt(&self.place.registry, &self.call).await {
                 Ok(answer) => {
                     self.skip = self.start(&answer)?;
                     return Ok(answer);
                 }
                 Err(RequestError::Status { status: 416, .. }) if ranged => self.ranges = false,
-                // Foreign layers are not in the registry; their descriptor says where they are.
-                Err(error @ RequestError::NotFound { .. }) => match self.urls.pop() {
-                    Some(url) => self.call.target = Target::Url(url),
-                    None => return Err(error.into()),
-                },
                 Err(error) => return Err(error.into()),
             }
         }
@@ -237,13 +247,13 @@ impl Blob {
         if got == want {
             Ok(())
         } else {
-            Err(PullError::Digest { name: self.name.clone(), want, got: got.into() })
+            Err(PullError::Digest { name: self.place.reference.name(), want, got: got.into() })
         }
     }
 
     fn wrong_size(&self, got: u64) -> PullError {
         PullError::Size {
-            name: self.name.clone(),
+            name: self.place.reference.name(),
             digest: self.descriptor.digest,
             want: self.descriptor.size,
             got,
@@ -269,8 +279,28 @@ impl fmt::Debug for Blob {
         write!(
             f,
             "Blob({} of {}, {} of {} bytes)",
-            self.descriptor.digest, self.name, self.got, self.descriptor.size
+            self.descriptor.digest,
+            self.place.reference.name(),
+            self.got,
+            self.descriptor.size
         )
+    }
+}
+
+/// Asks a place for a blob.
+fn call(place: &Place, digest: &Digest) -> Call {
+    let mut headers = HeaderMap::new();
+    // The digest is of the bytes as they are stored; a server that compresses on the way would change them.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let repository = place.reference.repository();
+    Call {
+        method: Method::GET,
+        target: Target::Path(format!("v2/{repository}/blobs/{digest}")),
+        headers,
+        body: Body::Empty,
+        scopes: Scopes::new([Scope::pull(repository)]),
+        asked: asked(&place.reference, format!("get blob {digest}")),
+        lane: Lane::Pull,
     }
 }
 

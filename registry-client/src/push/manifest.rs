@@ -2,7 +2,7 @@
 
 use super::{PushError, upload::pushing};
 use crate::{
-    client::{Client, asked},
+    client::{Client, Place, asked},
     descriptor::Descriptor,
     digest::Digest,
     media_type::MediaType,
@@ -42,6 +42,8 @@ impl Client {
         media_type: &MediaType,
         bytes: Bytes,
     ) -> Result<PushedManifest, PushError> {
+        let place = self.destination(reference, "push a manifest")?;
+        let reference = &place.reference;
         let digest = match reference.digest() {
             Some(digest) => digest.same_algorithm_of(&bytes),
             None => Digest::of(&bytes),
@@ -66,14 +68,14 @@ impl Client {
             asked: asked(reference, format!("push manifest {identifier:?}")),
             lane: Lane::Request,
         };
-        let answer = match self.transport.send(&self.registry(reference), &call).await {
+        let answer = match self.transport.send(&place.registry, &call).await {
             Ok(answer) => answer,
             Err(error) => {
                 let refused = matches!(
                     error,
                     RequestError::Denied { .. } | RequestError::Status { status: 400..=499, .. }
                 );
-                if refused && self.names_already(reference, digest).await {
+                if refused && self.names_already(&place, digest).await {
                     return Ok(PushedManifest { descriptor, subject: None });
                 }
                 return Err(error.into());
@@ -94,9 +96,10 @@ impl Client {
         Ok(PushedManifest { descriptor, subject })
     }
 
-    async fn names_already(&self, reference: &Reference, digest: Digest) -> bool {
-        let Some(tag) = reference.tag() else { return false };
-        let Ok(tagged) = reference.with_tag(tag) else { return false };
-        self.resolve(&tagged).await.is_ok_and(|found| found.digest == digest)
+    async fn names_already(&self, place: &Place, digest: Digest) -> bool {
+        let Some(tag) = place.reference.tag() else { return false };
+        let Ok(tagged) = place.reference.with_tag(tag) else { return false };
+        let place = Place { reference: tagged, ..place.clone() };
+        self.resolve_at(place).await.is_ok_and(|found| found.digest == digest)
     }
 }

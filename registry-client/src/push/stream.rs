@@ -6,7 +6,7 @@ use super::{
     upload::{UploadSession, again_if_lost, send_call},
 };
 use crate::{
-    client::{Client, Progress, asked},
+    client::{Client, Place, Progress, asked},
     descriptor::Descriptor,
     digest::{Digest, Digester},
     media_type::MediaType,
@@ -29,7 +29,8 @@ impl Client {
         source: &BlobSource,
         progress: Option<Progress>,
     ) -> Result<Descriptor, PushError> {
-        let registry = self.registry(reference);
+        let Place { registry, reference } = self.destination(reference, "push a blob")?;
+        let reference = &reference;
         let mut backoff = Backoff::new(&self.options().retry);
         loop {
             let session = self.begin(&registry, reference, "").await?;

@@ -2,7 +2,7 @@
 
 use super::{PushError, source::BlobSource};
 use crate::{
-    client::{Client, Progress, asked},
+    client::{Client, Place, Progress, asked},
     descriptor::Descriptor,
     digest::Digest,
     reference::Reference,
@@ -69,34 +69,38 @@ impl Client {
     /// # Errors
     /// Any [`PushError::Request`] but `NotFound`.
     pub async fn blob_exists(&self, reference: &Reference, digest: &Digest) -> Result<bool, PushError> {
-        let path = format!("v2/{}/blobs/{digest}", reference.repository());
-        let scopes = Scopes::new([Scope::pull(reference.repository())]);
-        self.look_for(reference, digest, path, scopes).await
+        let place = self.destination(reference, &format!("look for blob {digest}"))?;
+        let scopes = Scopes::new([Scope::pull(place.reference.repository())]);
+        self.look_for(&place.registry, &place.reference, digest, scopes).await
     }
 
     /// [`Self::blob_exists`] with the rights a push needs, so that it needs no token of its own.
-    async fn exists_for_push(&self, reference: &Reference, digest: &Digest) -> Result<bool, PushError> {
-        let path = format!("v2/{}/blobs/{digest}", reference.repository());
-        self.look_for(reference, digest, path, pushing(reference)).await
+    async fn exists_for_push(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        digest: &Digest,
+    ) -> Result<bool, PushError> {
+        self.look_for(registry, reference, digest, pushing(reference)).await
     }
 
     async fn look_for(
         &self,
+        registry: &Registry,
         reference: &Reference,
         digest: &Digest,
-        path: String,
         scopes: Scopes,
     ) -> Result<bool, PushError> {
         let call = Call {
             method: Method::HEAD,
-            target: Target::Path(path),
+            target: Target::Path(format!("v2/{}/blobs/{digest}", reference.repository())),
             headers: HeaderMap::new(),
             body: Body::Empty,
             scopes,
             asked: asked(reference, format!("look for blob {digest}")),
             lane: Lane::Request,
         };
-        match self.transport.send(&self.registry(reference), &call).await {
+        match self.transport.send(registry, &call).await {
             Ok(_) => Ok(true),
             Err(RequestError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -113,12 +117,20 @@ impl Client {
         digest: &Digest,
         from_repository: &str,
     ) -> Result<Mount, PushError> {
+        let action = format!("mount blob {digest} from {from_repository}");
+        let Place { registry, reference: to } = self.destination(reference, &action)?;
+        // The other repository may be rewritten, too; when it is somewhere else now, nothing can be mounted from it.
+        let from = reference.with_repository(from_repository).ok();
+        let from = from.and_then(|from| self.destination(&from, &action).ok()).map(|place| place.reference);
+        let Some(from) = from.filter(|from| from.registry() == to.registry()) else {
+            return Ok(Mount::Upload(self.begin(&registry, &to, "").await?));
+        };
+        let (reference, from_repository) = (&to, from.repository());
         // One token must be good for both repositories.
         let scopes = Scopes::new([Scope::push(reference.repository()), Scope::pull(from_repository)]);
-        let action = format!("mount blob {digest} from {from_repository}");
         let query = format!("?mount={digest}&from={from_repository}");
         let call = begin_call(reference, &query, scopes, action);
-        let answer = self.transport.send(&self.registry(reference), &call).await?;
+        let answer = self.transport.send(&registry, &call).await?;
         if answer.status() == StatusCode::CREATED {
             return Ok(Mount::Mounted);
         }
@@ -139,15 +151,18 @@ impl Client {
         source: &BlobSource,
         options: &PushBlobOptions,
     ) -> Result<BlobOutcome, PushError> {
-        let registry = self.registry(reference);
+        let named = reference;
+        let Place { registry, reference } =
+            self.destination(named, &format!("push blob {}", descriptor.digest))?;
+        let reference = &reference;
         let lock = registry.push_lock(reference.repository(), descriptor.digest);
         let _alone = lock.lock().await;
-        if self.exists_for_push(reference, &descriptor.digest).await? {
+        if self.exists_for_push(&registry, reference, &descriptor.digest).await? {
             return Ok(BlobOutcome::Existed);
         }
         let mut session = None;
-        for from in options.mount_from.iter().filter(|from| *from != reference.repository()) {
-            match self.mount(reference, &descriptor.digest, from).await {
+        for from in options.mount_from.iter().filter(|from| *from != named.repository()) {
+            match self.mount(named, &descriptor.digest, from).await {
                 Ok(Mount::Mounted) => return Ok(BlobOutcome::Mounted),
                 Ok(Mount::Upload(begun)) => {
                     if let Some(earlier) = session.replace(begun) {
@@ -221,7 +236,7 @@ impl Upload<'_> {
             self.client.cancel(self.registry, self.reference, begun).await;
             backoff.pause(again_if_lost(error)).await?;
             // The bytes may have arrived, and only the answer was lost.
-            if self.client.exists_for_push(self.reference, digest).await? {
+            if self.client.exists_for_push(self.registry, self.reference, digest).await? {
                 return Ok(());
             }
         }

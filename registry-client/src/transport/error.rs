@@ -1,6 +1,6 @@
 //! What can go wrong between a request and its answer.
 
-use crate::credentials::CredentialsError;
+use crate::{configuration::ConfigurationError, credentials::CredentialsError};
 use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
@@ -189,6 +189,14 @@ pub enum RequestError {
         /// The cause, which is part of this error's text.
         source: CredentialsError,
     },
+    /// The configuration forbids it, or makes no sense.
+    #[error("cannot {asked}: {source}")]
+    Configuration {
+        /// What was asked.
+        asked: Asked,
+        /// The cause, which is part of this error's text.
+        source: Box<ConfigurationError>,
+    },
     /// What was to be sent could not be read.
     #[error("cannot {asked}: reading what is to be sent failed: {source}")]
     Source {
@@ -221,6 +229,7 @@ impl RequestError {
             | Self::Tls { asked, .. }
             | Self::Protocol { asked, .. }
             | Self::Credentials { asked, .. }
+            | Self::Configuration { asked, .. }
             | Self::Source { asked, .. }
             | Self::Setup { asked, .. } => asked,
         }

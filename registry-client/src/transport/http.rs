@@ -1,10 +1,11 @@
 //! The HTTP clients. Making one costs 3 ms (it loads the system's certificates), so each is made at first use.
 
 use super::{ClientOptions, Origin, origin};
-use reqwest::{Certificate, Client, redirect::Policy};
+use crate::configuration::HostCertificates;
+use reqwest::{Certificate, Client, Identity, redirect::Policy};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// How TLS is done.
@@ -18,17 +19,21 @@ enum Tls {
     Unverified,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     tls: Tls,
     /// No proxy can reach the loopback addresses of this machine.
     proxied: bool,
+    /// `host[:port]` of a server that has certificates of its own.
+    host: Option<String>,
 }
 
 /// One client of each kind that was needed.
 #[derive(Default)]
 pub(super) struct HttpClients {
     made: Mutex<BTreeMap<Kind, Client>>,
+    /// What `certs.d` has, by `host[:port]`.
+    certificates: Mutex<BTreeMap<String, Option<Arc<HostCertificates>>>>,
 }
 
 impl HttpClients {
@@ -39,18 +44,46 @@ impl HttpClients {
             (_, true) => Tls::Verified,
             (_, false) => Tls::Unverified,
         };
-        let kind = Kind { tls, proxied: !origin::is_loopback(&server.url) };
+        let own = if tls == Tls::None { None } else { self.certificates(server, options)? };
+        let host = own.as_ref().and_then(|_| host(server));
+        let kind = Kind { tls, proxied: !origin::is_loopback(&server.url), host };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = made.get(&kind) {
             return Ok(client.clone());
         }
-        let client = make(kind, options)?;
+        let client = make(&kind, options, own.as_deref())?;
         made.insert(kind, client.clone());
         Ok(client)
     }
+
+    /// The certificates for this server alone; they are looked for once.
+    fn certificates(
+        &self,
+        server: &Origin,
+        options: &ClientOptions,
+    ) -> Result<Option<Arc<HostCertificates>>, String> {
+        let Some(host) = host(server) else { return Ok(None) };
+        let mut known = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&host) {
+            return Ok(known.clone());
+        }
+        let found = options.configuration.certificates_of(&host).map_err(|error| error.to_string())?;
+        let found = found.map(Arc::new);
+        known.insert(host, found.clone());
+        Ok(found)
+    }
 }
 
-fn make(kind: Kind, options: &ClientOptions) -> Result<Client, String> {
+/// `host[:port]` as references name the server.
+fn host(server: &Origin) -> Option<String> {
+    let host = server.url.host_str()?;
+    Some(match server.url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+fn make(kind: &Kind, options: &ClientOptions, own: Option<&HostCertificates>) -> Result<Client, String> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Another thread may be first, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -62,6 +95,10 @@ fn make(kind: Kind, options: &ClientOptions) -> Result<Client, String> {
         // Retrying is done above, where the answer is known.
         .retry(reqwest::retry::never())
         .pool_max_idle_per_host(options.connections_per_registry.max(1) * 2);
+    let in_certs_d = |what: &str| {
+        let host = kind.host.as_deref().unwrap_or_default();
+        format!("a {what} in a certs.d directory of {host} is no PEM file of what it should be")
+    };
     if !kind.proxied {
         builder = builder.no_proxy();
     }
@@ -75,9 +112,16 @@ fn make(kind: Kind, options: &ClientOptions) -> Result<Client, String> {
                     .map_err(|_| "one of the extra CA files is no PEM file of certificates".to_owned())?;
                 extra.extend(bundle);
             }
+            for pem in own.map(|own| own.authorities.as_slice()).unwrap_or_default() {
+                let bundle = Certificate::from_pem_bundle(pem).map_err(|_| in_certs_d("*.crt"))?;
+                extra.extend(bundle);
+            }
             builder.tls_certs_merge(extra)
         }
     };
+    if let Some(pem) = own.and_then(|own| own.identity.as_ref()) {
+        builder = builder.identity(Identity::from_pem(pem).map_err(|_| in_certs_d("*.cert with its *.key"))?);
+    }
     builder.build().map_err(|error| {
         let mut text = error.to_string();
         let mut next: Option<&dyn std::error::Error> = std::error::Error::source(&error);

@@ -60,12 +60,11 @@ impl Transport {
         registry: &'a Registry,
         asked: &Asked,
     ) -> Result<&'a Origin, RequestError> {
-        registry.origin.get_or_try_init(|| self.find(&registry.name, asked)).await
+        registry.origin.get_or_try_init(|| self.find(registry, asked)).await
     }
 
-    async fn find(&self, registry: &str, asked: &Asked) -> Result<Origin, RequestError> {
-        let insecure = self.options.insecure_registries.contains(registry);
-        let candidates = candidates(registry, insecure, self.options.loopback_https_first);
+    async fn find(&self, registry: &Registry, asked: &Asked) -> Result<Origin, RequestError> {
+        let candidates = candidates(&registry.name, registry.insecure, self.options.loopback_https_first);
         if let [origin] = &candidates[..] {
             return Ok(origin.clone());
         }
@@ -89,7 +88,7 @@ impl Transport {
         }
         Err(first_error.unwrap_or_else(|| RequestError::Setup {
             asked: asked.clone(),
-            why: format!("{registry:?} is no host of a URL"),
+            why: format!("{:?} is no host of a URL", registry.name),
         }))
     }
 }

@@ -13,6 +13,8 @@ type PushKey = (String, crate::digest::Digest);
 /// One registry: where it is, how it wants us to prove who we are, and how much may run at once.
 pub(crate) struct Registry {
     pub(crate) name: String,
+    /// Whether plain HTTP, or a certificate that nobody vouches for, will do.
+    pub(super) insecure: bool,
     /// Found at the first request.
     pub(super) origin: OnceCell<Origin>,
     pub(super) authorizer: Authorizer,
@@ -25,10 +27,11 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(name: &str, connections: usize) -> Self {
+    pub(super) fn new(name: &str, insecure: bool, connections: usize) -> Self {
         let semaphore = || Arc::new(Semaphore::new(connections.max(1)));
         Self {
             name: name.to_owned(),
+            insecure,
             origin: OnceCell::new(),
             authorizer: Authorizer::default(),
             requests: semaphore(),

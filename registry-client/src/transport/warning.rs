@@ -29,10 +29,15 @@ impl Warnings {
     pub(crate) fn collect(&self, registry: &str, headers: &HeaderMap) {
         for value in headers.get_all(reqwest::header::WARNING) {
             let Some(text) = value.to_str().ok().and_then(text) else { continue };
-            let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
-            if collected.len() < LIMIT {
-                collected.insert(Warning { registry: registry.to_owned(), text: printable(&text) });
-            }
+            self.add(registry, &text);
+        }
+    }
+
+    /// Adds what the user should know about a registry.
+    pub(crate) fn add(&self, registry: &str, text: &str) {
+        let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+        if collected.len() < LIMIT {
+            collected.insert(Warning { registry: registry.to_owned(), text: printable(text) });
         }
     }
 
