@@ -57,10 +57,12 @@ impl Client {
     /// # Errors
     /// `Unauthorized` if the credentials are wrong or missing.
     pub async fn ping(&self, registry: &str) -> Result<(), RequestError> {
-        let insecure = self.options().configuration.is_insecure(registry);
+        let asked = Asked { registry: registry.into(), repository: "".into(), action: "log in".into() };
+        let insecure = match self.transport.configuration() {
+            Ok(configuration) => configuration.is_insecure(registry),
+            Err(source) => return Err(RequestError::Configuration { asked, source: source.into() }),
+        };
         let registry = self.transport.registry(registry, insecure);
-        let asked =
-            Asked { registry: registry.name.as_str().into(), repository: "".into(), action: "log in".into() };
         let call = Call {
             method: Method::GET,
             target: Target::Path("v2/".to_owned()),
@@ -79,10 +81,12 @@ impl Client {
         reference: &Reference,
         action: &str,
     ) -> Result<(Vec<Place>, Place), RequestError> {
-        let endpoints = self.options().configuration.endpoints(reference).map_err(|source| {
-            let asked = asked(reference, action.to_owned());
-            RequestError::Configuration { asked, source: source.into() }
-        })?;
+        let configuration = self.transport.configuration();
+        let endpoints =
+            configuration.and_then(|configuration| configuration.endpoints(reference)).map_err(|source| {
+                let asked = asked(reference, action.to_owned());
+                RequestError::Configuration { asked, source: source.into() }
+            })?;
         let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint)).collect();
         Ok((mirrors, self.place(endpoints.own)))
     }

@@ -17,7 +17,7 @@ pub use certificates::HostCertificates;
 pub use rewrite::{Endpoint, Endpoints};
 
 use crate::reference::ReferenceError;
-use std::{io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum ConfigurationError {
         /// The file with the entry.
         path: PathBuf,
         /// The cause, which is part of this error's text.
-        source: ReferenceError,
+        source: Box<ReferenceError>,
     },
 }
 
@@ -164,6 +164,43 @@ impl Configuration {
         match self.entries.iter_mut().find(|other| other.prefix == entry.prefix) {
             Some(other) => *other = entry,
             None => self.entries.push(entry),
+        }
+    }
+}
+
+/// Where a client has its [`Configuration`] from. Files are read at the first request: what asks no registry does not
+/// pay for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigurationSource {
+    /// It is known.
+    Known(Configuration),
+    /// Files say it.
+    Files {
+        /// Which.
+        files: ConfigurationFiles,
+        /// Mirrors that go before those of the files, by registry.
+        mirrors: BTreeMap<String, Vec<MirrorAddress>>,
+    },
+}
+
+impl Default for ConfigurationSource {
+    /// Knows nothing.
+    fn default() -> Self {
+        Self::Known(Configuration::default())
+    }
+}
+
+impl ConfigurationSource {
+    pub(crate) fn load(&self) -> Result<Configuration, ConfigurationError> {
+        match self {
+            Self::Known(configuration) => Ok(configuration.clone()),
+            Self::Files { files, mirrors } => {
+                let mut configuration = Configuration::read(files)?;
+                for (registry, mirrors) in mirrors {
+                    configuration.add_mirrors(registry, mirrors);
+                }
+                Ok(configuration)
+            }
         }
     }
 }

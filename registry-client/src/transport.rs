@@ -18,12 +18,15 @@ pub(crate) use call::{Answer, Body, Call, Lane, Target};
 pub(crate) use origin::Origin;
 pub(crate) use registry::Registry;
 
-use crate::{configuration::Configuration, credentials};
+use crate::{
+    configuration::{Configuration, ConfigurationError, ConfigurationSource},
+    credentials,
+};
 use http::HttpClients;
 use retry::RetryPolicy;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use warning::Warnings;
@@ -39,7 +42,7 @@ pub struct ClientOptions {
     /// where there is no HTTPS.
     pub insecure_registries: BTreeSet<String>,
     /// Mirrors, blocked names, certificates.
-    pub configuration: Arc<Configuration>,
+    pub configuration: ConfigurationSource,
     /// Try HTTPS before plain HTTP on loopback addresses; otherwise plain HTTP is spoken there at once.
     pub loopback_https_first: bool,
     /// CA certificates to trust beside those of the system: PEM files, each of one or more certificates.
@@ -63,7 +66,7 @@ impl Default for ClientOptions {
             user_agent: concat!("registry-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             credentials: credentials::Store::default(),
             insecure_registries: BTreeSet::new(),
-            configuration: Arc::default(),
+            configuration: ConfigurationSource::default(),
             loopback_https_first: false,
             extra_ca_pem: Vec::new(),
             connect_timeout: Duration::from_secs(30),
@@ -80,6 +83,7 @@ pub(crate) struct Transport {
     pub(crate) options: ClientOptions,
     pub(crate) warnings: Warnings,
     http: HttpClients,
+    configuration: OnceLock<Configuration>,
     registries: Mutex<BTreeMap<(String, bool), Arc<Registry>>>,
 }
 
@@ -89,8 +93,19 @@ impl Transport {
             options,
             warnings: Warnings::default(),
             http: HttpClients::default(),
+            configuration: OnceLock::new(),
             registries: Mutex::default(),
         }
+    }
+
+    /// What the files about registries say.
+    pub(crate) fn configuration(&self) -> Result<&Configuration, ConfigurationError> {
+        if let Some(configuration) = self.configuration.get() {
+            return Ok(configuration);
+        }
+        // When two read it at once, the first one's is kept; they are the same.
+        let configuration = self.options.configuration.load()?;
+        Ok(self.configuration.get_or_init(|| configuration))
     }
 
     /// What is known of the registry of that name; `insecure` if the configuration says it is, as the options may.

@@ -81,7 +81,7 @@ fn endpoint(
             reference: text.to_owned(),
             rewritten,
             path: entry.path.clone(),
-            source,
+            source: source.into(),
         }),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     testing::{FakeRegistry, Oddities, noise, options},
 };
 use bytes::Bytes;
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 fn configuration(text: &str) -> Configuration {
     let mut configuration = Configuration::default();
@@ -217,7 +217,10 @@ fn client(own: &FakeRegistry, mirrors: &[&FakeRegistry]) -> Client {
     for mirror in mirrors {
         text += &format!("[[registry.mirror]]\nlocation = '{}/cache'\n", address(mirror));
     }
-    Client::new(ClientOptions { configuration: Arc::new(configuration(&text)), ..options() })
+    Client::new(ClientOptions {
+        configuration: ConfigurationSource::Known(configuration(&text)),
+        ..options()
+    })
 }
 
 fn put_image(registry: &FakeRegistry, repository: &str, layer: &Bytes) -> Descriptor {
@@ -312,7 +315,10 @@ async fn what_is_blocked_is_not_asked_for() {
     let own = FakeRegistry::start(Oddities::default()).await;
     let address = own.reference("x").registry().to_owned();
     let text = format!("[[registry]]\nlocation = '{address}'\nblocked = true");
-    let client = Client::new(ClientOptions { configuration: Arc::new(configuration(&text)), ..options() });
+    let client = Client::new(ClientOptions {
+        configuration: ConfigurationSource::Known(configuration(&text)),
+        ..options()
+    });
     let error = client.manifest(&own.reference("app:1")).await.unwrap_err().to_string();
     assert!(error.contains("is blocked by registries.conf"), "{error}");
     assert_eq!(own.server.take_log().len(), 0);

@@ -72,7 +72,10 @@ impl Transport {
         let asked = &call.asked;
         // The certificate of a registry named as insecure is not checked; those of other hosts are.
         let verified = home.verified || home.url.host() != url.host();
-        let client = self.http.get(&Origin { url: url.clone(), verified }, &self.options);
+        let configuration = self
+            .configuration()
+            .map_err(|source| RequestError::Configuration { asked: asked.clone(), source: source.into() })?;
+        let client = self.http.get(&Origin { url: url.clone(), verified }, &self.options, configuration);
         let client = client.map_err(|why| RequestError::Setup { asked: asked.clone(), why })?;
         let bodyless = matches!(method, Method::GET | Method::HEAD);
         let mut request = Request::new(method, url);

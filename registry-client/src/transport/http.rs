@@ -1,7 +1,7 @@
 //! The HTTP clients. Making one costs 3 ms (it loads the system's certificates), so each is made at first use.
 
 use super::{ClientOptions, Origin, origin};
-use crate::configuration::HostCertificates;
+use crate::configuration::{Configuration, HostCertificates};
 use reqwest::{Certificate, Client, Identity, redirect::Policy};
 use std::{
     collections::BTreeMap,
@@ -38,13 +38,18 @@ pub(super) struct HttpClients {
 
 impl HttpClients {
     /// The client for that server.
-    pub(super) fn get(&self, server: &Origin, options: &ClientOptions) -> Result<Client, String> {
+    pub(super) fn get(
+        &self,
+        server: &Origin,
+        options: &ClientOptions,
+        configuration: &Configuration,
+    ) -> Result<Client, String> {
         let tls = match (server.url.scheme(), server.verified) {
             ("http", _) => Tls::None,
             (_, true) => Tls::Verified,
             (_, false) => Tls::Unverified,
         };
-        let own = if tls == Tls::None { None } else { self.certificates(server, options)? };
+        let own = if tls == Tls::None { None } else { self.certificates(server, configuration)? };
         let host = own.as_ref().and_then(|_| host(server));
         let kind = Kind { tls, proxied: !origin::is_loopback(&server.url), host };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,14 +65,14 @@ impl HttpClients {
     fn certificates(
         &self,
         server: &Origin,
-        options: &ClientOptions,
+        configuration: &Configuration,
     ) -> Result<Option<Arc<HostCertificates>>, String> {
         let Some(host) = host(server) else { return Ok(None) };
         let mut known = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get(&host) {
             return Ok(known.clone());
         }
-        let found = options.configuration.certificates_of(&host).map_err(|error| error.to_string())?;
+        let found = configuration.certificates_of(&host).map_err(|error| error.to_string())?;
         let found = found.map(Arc::new);
         known.insert(host, found.clone());
         Ok(found)

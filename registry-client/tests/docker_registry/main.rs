@@ -7,6 +7,7 @@ use bytes::Bytes;
 use registry_client::{
     auth::Credentials,
     client::{Client, ClientOptions, RequestError, RetryPolicy},
+    configuration::{ConfigurationFiles, ConfigurationSource},
     credentials::Store,
     descriptor::Descriptor,
     manifest::Manifest,
@@ -274,6 +275,43 @@ async fn https() {
     let plain = Client::new(ClientOptions::default());
     let error = plain.manifest(&target).await.unwrap_err();
     assert!(error.to_string().contains("HTTP request to an HTTPS server"), "{error}");
+}
+
+#[tokio::test]
+async fn certificates_of_a_directory() {
+    if !have("docker-registry") {
+        return;
+    }
+    let (server, user) = (KeyPair::generate(), KeyPair::generate());
+    let registry = DockerRegistry::start(&Auth::MutualTls(&server, &user));
+    let target = reference(&registry, "a/b:v1");
+    let certs_d = tempfile::tempdir().unwrap();
+    let own = certs_d.path().join(&registry.address);
+    std::fs::create_dir(&own).unwrap();
+    let client = || {
+        Client::new(ClientOptions {
+            loopback_https_first: true,
+            retry: RetryPolicy { first_pause: Duration::from_millis(10), ..RetryPolicy::default() },
+            configuration: ConfigurationSource::Files {
+                files: ConfigurationFiles {
+                    certificates: vec![certs_d.path().into()],
+                    ..ConfigurationFiles::default()
+                },
+                mirrors: Default::default(),
+            },
+            ..ClientOptions::default()
+        })
+    };
+    let error = client().manifest(&target).await.unwrap_err();
+    assert!(matches!(error, PullError::Request(RequestError::Tls { .. })), "{error}");
+    std::fs::copy(&server.certificate, own.join("server.crt")).unwrap();
+    // The server is trusted now, but does not know us.
+    client().manifest(&target).await.unwrap_err();
+    std::fs::copy(&user.certificate, own.join("user.cert")).unwrap();
+    let error = client().manifest(&target).await.unwrap_err();
+    assert!(error.to_string().contains("user.cert cannot be used: its key"), "{error}");
+    std::fs::copy(&user.key, own.join("user.key")).unwrap();
+    round_trip(&client(), &target).await;
 }
 
 /// `skopeo`, with its standard output.

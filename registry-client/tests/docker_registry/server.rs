@@ -35,6 +35,8 @@ pub(crate) enum Auth<'a> {
     },
     /// Everyone may do everything, by HTTPS.
     Tls(&'a KeyPair),
+    /// The same for those who show a certificate signed by the second.
+    MutualTls(&'a KeyPair, &'a KeyPair),
 }
 
 /// A running registry; it ends when this is dropped.
@@ -87,6 +89,11 @@ fn config(data: &Path, address: &str, auth: &Auth<'_>) -> String {
         Auth::Tls(pair) => {
             let (certificate, key) = (pair.certificate.display(), pair.key.display());
             format!("  tls:\n    certificate: {certificate}\n    key: {key}\n")
+        }
+        Auth::MutualTls(pair, clients) => {
+            let (certificate, key) = (pair.certificate.display(), pair.key.display());
+            let clients = clients.certificate.display();
+            format!("  tls:\n    certificate: {certificate}\n    key: {key}\n    clientcas: [{clients}]\n")
         }
         Auth::Token { realm, certificate } => format!(
             "auth:\n  token:\n    realm: {realm}\n    service: test\n    issuer: issuer\n    rootcertbundle: {}\n",
