@@ -2,6 +2,7 @@
 //! reads an environment variable.
 
 use crate::cancel::Cancellation;
+use crate::registry::Registries;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -16,6 +17,9 @@ pub struct Environment {
     /// `$REGISTRY_AUTH_FILE`; `config.json` in `$DOCKER_CONFIG` or `~/.docker`; and, unless the first is set, the
     /// `containers/auth.json` of the runtime and configuration directories.
     pub auth_files: Vec<PathBuf>,
+    /// Where to find what the machine says about registries: the file `$CONTAINERS_REGISTRIES_CONF`, or those of the
+    /// user and of `/etc/containers`; and the `certs.d` directories of both and of Docker.
+    pub registries: Registries,
     /// `$PATH`, for programs that are called: credential helpers, `docker`, `podman`.
     pub path: Option<OsString>,
     /// `$TERM`.

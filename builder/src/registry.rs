@@ -1,8 +1,24 @@
 //! The registry client of this process, from its surroundings.
 
 use crate::environment::Environment;
+use crate::progress::Progress;
 use registry_client::client::{Client, ClientOptions};
+use registry_client::configuration::{ConfigurationFiles, ConfigurationSource, MirrorAddress};
 use registry_client::credentials::Store;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the machine and the command line say about registries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registries {
+    /// `registries.conf` and `certs.d`: where they are.
+    pub files: ConfigurationFiles,
+    /// `--registry-mirror`, by registry; they go before those of the files.
+    pub mirrors: BTreeMap<String, Vec<MirrorAddress>>,
+    /// `--insecure-registry`.
+    pub insecure: BTreeSet<String>,
+    /// `--registry-ca`: PEM texts.
+    pub authorities: Vec<Vec<u8>>,
+}
 
 /// Where Docker and the containers tools keep this user's credentials.
 pub fn credentials(environment: &Environment) -> Store {
@@ -13,14 +29,28 @@ pub fn credentials(environment: &Environment) -> Store {
 
 /// A client that finds credentials there. Cheap: nothing is read or connected before the first request.
 pub fn client(environment: &Environment) -> Client {
-    client_with(credentials(environment))
+    client_with(credentials(environment), environment)
+}
+
+/// Tells what registries want the user to read, and which mirrors were of no use.
+pub fn tell_warnings(client: &Client, progress: &Progress) {
+    for warning in client.take_warnings() {
+        progress.warn(format!("{}: {}", warning.registry, warning.text));
+    }
 }
 
 /// A client with other credentials.
-pub fn client_with(credentials: Store) -> Client {
+pub fn client_with(credentials: Store, environment: &Environment) -> Client {
+    let registries = &environment.registries;
     Client::new(ClientOptions {
         user_agent: concat!("slipway/", env!("CARGO_PKG_VERSION")).to_owned(),
         credentials,
+        configuration: ConfigurationSource::Files {
+            files: registries.files.clone(),
+            mirrors: registries.mirrors.clone(),
+        },
+        insecure_registries: registries.insecure.clone(),
+        extra_ca_pem: registries.authorities.clone(),
         ..ClientOptions::default()
     })
 }

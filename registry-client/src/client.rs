@@ -9,6 +9,7 @@ pub use crate::transport::{
 
 use crate::{
     configuration::Endpoint,
+    pull::PullError,
     reference::Reference,
     transport::{Body, Call, Lane, Registry, Scopes, Target, Transport},
 };
@@ -87,7 +88,8 @@ impl Client {
                 let asked = asked(reference, action.to_owned());
                 RequestError::Configuration { asked, source: source.into() }
             })?;
-        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint)).collect();
+        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint));
+        let mirrors = mirrors.filter(|place| !place.registry.is_gone()).collect();
         Ok((mirrors, self.place(endpoints.own)))
     }
 
@@ -113,6 +115,15 @@ impl fmt::Debug for Client {
 pub(crate) struct Place {
     pub(crate) registry: Arc<Registry>,
     pub(crate) reference: Reference,
+}
+
+/// Warns of a mirror that could not give what was asked. One where nobody answers is not asked again: to find that out
+/// takes time.
+pub(crate) fn useless_mirror(transport: &Transport, place: &Place, error: &PullError) {
+    if matches!(error, PullError::Request(error) if error.never_connected()) {
+        place.registry.give_up();
+    }
+    transport.warnings.add(place.reference.registry(), &format!("this mirror was of no use: {error}"));
 }
 
 /// What is asked of the repository of a reference.

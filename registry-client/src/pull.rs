@@ -5,7 +5,7 @@ mod blob;
 pub use blob::Blob;
 
 use crate::{
-    client::{Client, Place, asked},
+    client::{Client, Place, asked, useless_mirror},
     descriptor::Descriptor,
     digest::Digest,
     manifest::{Manifest, ManifestBytes, ManifestError, ParsedManifest, SelectError, select},
@@ -155,12 +155,9 @@ impl Client {
     {
         let (mirrors, own) = self.sources(reference, &format!("{verb} manifest"))?;
         for mirror in mirrors {
-            let name = mirror.reference.registry().to_owned();
-            match ask(mirror).await {
+            match ask(mirror.clone()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    self.transport.warnings.add(&name, &format!("this mirror was of no use: {error}"));
-                }
+                Err(error) => useless_mirror(&self.transport, &mirror, &error),
             }
         }
         ask(own).await

@@ -28,6 +28,7 @@ use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings}
 use crate::store::Store;
 use crate::userns::{Mapping, Privilege};
 use layers::LayerJobs;
+use registry_client::client::Client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +42,19 @@ pub async fn build(
     request: &BuildRequest,
     environment: &Environment,
     store: &Store,
+    progress: &Progress,
+) -> Result<BuildReport, BuildError> {
+    let client = crate::registry::client(environment);
+    let result = built(request, environment, store, &client, progress).await;
+    crate::registry::tell_warnings(&client, progress);
+    result
+}
+
+async fn built(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    client: &Client,
     progress: &Progress,
 ) -> Result<BuildReport, BuildError> {
     let started = Instant::now();
@@ -57,7 +71,6 @@ pub async fn build(
     }
     warn(progress, &input.dockerfile, &parsed.warnings);
 
-    let client = crate::registry::client(environment);
     let owners = match Mapping::detect() {
         Mapping::Single if privileged => Owners::Flattened,
         _ => Owners::Kept,
@@ -111,7 +124,7 @@ pub async fn build(
         request,
         environment,
         store,
-        client: &client,
+        client,
         bases: &bases,
         worker: &worker,
         jobs: &jobs,

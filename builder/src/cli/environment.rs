@@ -2,6 +2,8 @@
 
 use crate::cancel::Cancellation;
 use crate::environment::Environment;
+use crate::registry::Registries;
+use registry_client::configuration::ConfigurationFiles;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -43,10 +45,11 @@ pub fn resolve(
                 Some(directory) => directory.join("containers"),
                 None => format!("/run/containers/{uid}").into(),
             };
-            let config = config_home.map(|directory| directory.join("containers/auth.json"));
+            let config = config_home.as_deref().map(|directory| directory.join("containers/auth.json"));
             vec![docker, Some(run.join("auth.json")), config]
         }
     };
+    let files = registry_files(set("CONTAINERS_REGISTRIES_CONF"), config_home.as_deref());
     Ok(Environment {
         store_root: match set("SLIPWAY_ROOT") {
             Some(root) => root.into(),
@@ -57,6 +60,7 @@ pub fn resolve(
                 .join("slipway"),
         },
         auth_files: auth_files.into_iter().flatten().collect(),
+        registries: Registries { files, ..Registries::default() },
         path: set("PATH"),
         term: text("TERM"),
         no_color: set("NO_COLOR").is_some(),
@@ -65,6 +69,29 @@ pub fn resolve(
         standard_output,
         cancellation,
     })
+}
+
+/// The files of containers-registries.conf(5) and containers-certs.d(5), and Docker's directory of certificates.
+fn registry_files(named: Option<OsString>, config_home: Option<&Path>) -> ConfigurationFiles {
+    let system = Path::new("/etc");
+    let homes = || config_home.into_iter().chain([system]);
+    let certificates = |owner: &str| homes().map(|home| home.join(owner).join("certs.d")).collect::<Vec<_>>();
+    ConfigurationFiles {
+        main: match &named {
+            Some(file) => vec![file.into()],
+            None => homes().map(|home| home.join("containers/registries.conf")).collect(),
+        },
+        // The user's come last, and so decide.
+        drop_ins: match named {
+            Some(_) => Vec::new(),
+            None => [system]
+                .into_iter()
+                .chain(config_home)
+                .map(|home| home.join("containers/registries.conf.d"))
+                .collect(),
+        },
+        certificates: [certificates("containers"), certificates("docker")].concat(),
+    }
 }
 
 fn below(directory: Option<&Path>, name: &str) -> Option<PathBuf> {
@@ -104,6 +131,29 @@ mod tests {
             assert_eq!(environment(uid, variables).store_root, Path::new(want), "{uid} {variables:?}");
         }
         assert_eq!(resolved(1000, &[]).err(), Some(EnvironmentError::NoStore));
+    }
+
+    #[test]
+    fn files_about_registries() {
+        let files = |variables: &[(&str, &str)]| environment(1000, variables).registries.files;
+        let shown =
+            |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" ");
+        let usual = files(&[("HOME", "/home/u")]);
+        assert_eq!(
+            shown(&usual.main),
+            "/home/u/.config/containers/registries.conf /etc/containers/registries.conf"
+        );
+        assert_eq!(
+            shown(&usual.drop_ins),
+            "/etc/containers/registries.conf.d /home/u/.config/containers/registries.conf.d"
+        );
+        assert_eq!(
+            shown(&usual.certificates),
+            "/home/u/.config/containers/certs.d /etc/containers/certs.d /home/u/.config/docker/certs.d /etc/docker/certs.d"
+        );
+        let named = files(&[("HOME", "/home/u"), ("CONTAINERS_REGISTRIES_CONF", "/x.conf")]);
+        assert_eq!((shown(&named.main), shown(&named.drop_ins)), ("/x.conf".to_owned(), String::new()));
+        assert_eq!(named.certificates, usual.certificates);
     }
 
     #[test]

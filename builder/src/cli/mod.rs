@@ -9,6 +9,7 @@ pub mod failure;
 pub mod interrupt;
 pub mod local;
 pub mod password;
+pub mod registry_flags;
 pub mod remote;
 pub mod spec;
 pub mod style;
@@ -99,7 +100,7 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Save(args) => save::run(&args, &store()?)?,
         Command::Load(args) => load::run(&args, &store()?, out)?,
         Command::Pull(args) => pull::run(args, environment, around.style, out)?,
-        Command::Push(args) => push::run(&args, environment, around.style, out)?,
+        Command::Push(args) => push::run(args, environment, around.style, out)?,
         Command::Version(args) => version::run(&args, out)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -17,5 +17,6 @@ mod isolation;
 mod outputs;
 mod platforms;
 mod real;
+mod registries;
 mod registry_errors;
 mod store_full;

@@ -2,7 +2,7 @@
 
 use super::PullError;
 use crate::{
-    client::{Client, Place, Progress, asked},
+    client::{Client, Place, Progress, asked, useless_mirror},
     descriptor::Descriptor,
     digest::{Digest, Verifier},
     reference::Reference,
@@ -173,8 +173,7 @@ impl Blob {
     /// stays: the digest decides about the whole.
     fn elsewhere(&mut self, error: RequestError) -> Result<(), PullError> {
         if let Some(next) = self.places.pop() {
-            let mirror = self.place.reference.registry();
-            self.transport.warnings.add(mirror, &format!("this mirror was of no use: {error}"));
+            useless_mirror(&self.transport, &self.place, &error.into());
             self.call = call(&next, &self.descriptor.digest);
             self.place = next;
         } else if let (RequestError::NotFound { .. }, Some(url)) = (&error, self.urls.pop()) {

@@ -3,7 +3,10 @@
 use super::{Origin, authorize::Authorizer, call::Lane};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::{AcquireError, OnceCell, OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +18,8 @@ pub(crate) struct Registry {
     pub(crate) name: String,
     /// Whether plain HTTP, or a certificate that nobody vouches for, will do.
     pub(super) insecure: bool,
+    /// Nobody answered there: a mirror that is not worth asking again.
+    gone: AtomicBool,
     /// Found at the first request.
     pub(super) origin: OnceCell<Origin>,
     pub(super) authorizer: Authorizer,
@@ -32,6 +37,7 @@ impl Registry {
         Self {
             name: name.to_owned(),
             insecure,
+            gone: AtomicBool::new(false),
             origin: OnceCell::new(),
             authorizer: Authorizer::default(),
             requests: semaphore(),
@@ -39,6 +45,16 @@ impl Registry {
             pushes: semaphore(),
             pushing: Mutex::default(),
         }
+    }
+
+    /// Whether [`Self::give_up`] was called.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Notes that nobody answers there.
+    pub(crate) fn give_up(&self) {
+        self.gone.store(true, Ordering::Relaxed);
     }
 
     pub(super) async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, AcquireError> {

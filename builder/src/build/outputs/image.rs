@@ -55,9 +55,6 @@ impl Made<'_> {
             Ok(_) => Event::Finished { step, elapsed },
             Err(error) => Event::Failed { step, elapsed, error: chain(error) },
         });
-        for warning in self.client.take_warnings() {
-            self.progress.warn(format!("{}: {}", warning.registry, warning.text));
-        }
         result.map(|(descriptor, _)| descriptor)
     }
 

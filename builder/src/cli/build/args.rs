@@ -1,5 +1,6 @@
 //! The flags of `build`, under the names of `docker buildx build`.
 
+use crate::cli::registry_flags::RegistryFlags;
 use crate::cli::spec::{self, flag};
 use crate::request::{NamedContext, NetworkMode, Output, Ulimit};
 use clap::{ArgAction, Args, ValueEnum};
@@ -101,6 +102,10 @@ pub struct BuildArgs {
     /// How many steps may run at once [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Steps")]
     pub parallelism: Option<u16>,
+
+    /// About registries.
+    #[command(flatten)]
+    pub registries: RegistryFlags,
 
     /// auto, tty, plain, quiet, rawjson or none [default: $BUILDKIT_PROGRESS, or auto]
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true, help_heading = "Display")]

@@ -24,7 +24,9 @@ use std::time::SystemTime;
 /// # Errors
 /// [`Failure`].
 pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result<ExitCode, Failure> {
-    let (environment, style) = (around.environment, around.style);
+    let style = around.style;
+    let mut args = args;
+    let environment = &std::mem::take(&mut args.registries).applied(around.environment)?;
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();
     let request = request::request(args, environment, &|name| std::env::var_os(name), stdout_is_terminal)?;

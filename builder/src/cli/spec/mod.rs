@@ -7,6 +7,7 @@ pub mod annotation;
 pub mod context;
 pub mod flag;
 pub mod host;
+pub mod mirror;
 pub mod output;
 pub mod secret;
 pub mod size;
@@ -65,6 +66,9 @@ pub enum SpecError {
         /// Why not, or what to do instead.
         why: &'static str,
     },
+    /// A file that cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// The whole value has another shape.
     #[error("{0}")]
     Shape(&'static str),

@@ -1,6 +1,7 @@
 //! `login`: asks a registry whether a password is right, and keeps it.
 
 use crate::cli::failure::{Failure, UsageError};
+use crate::cli::registry_flags::RegistryFlags;
 use crate::cli::{password, remote};
 use crate::environment::Environment;
 use crate::registry;
@@ -22,6 +23,10 @@ pub struct Args {
     /// Read the password from standard input [default: ask on the terminal]
     #[arg(long)]
     pub password_stdin: bool,
+
+    /// About registries.
+    #[command(flatten)]
+    pub registries: RegistryFlags,
 }
 
 /// Logs in.
@@ -29,6 +34,7 @@ pub struct Args {
 /// # Errors
 /// When the registry says no or is not there, or the password cannot be asked for or kept.
 pub fn run(args: Args, environment: &Environment, out: &mut dyn Write) -> Result<(), Failure> {
+    let environment = &args.registries.applied(environment)?;
     let name = remote::registry_name(&args.registry)?;
     if args.password_stdin && args.username.is_none() {
         return Err(UsageError::NoUserName.into());
@@ -44,7 +50,7 @@ pub fn run(args: Args, environment: &Environment, out: &mut dyn Write) -> Result
         password::ask_secretly("Password: ").map_err(asked("the password"))?
     };
     let credentials = Credentials::password(username, password);
-    let client = registry::client_with(Store::of(&name, credentials.clone()));
+    let client = registry::client_with(Store::of(&name, credentials.clone()), environment);
     let kept = remote::block_on(async {
         client.ping(&name).await?;
         Ok::<_, Failure>(registry::credentials(environment).save(&name, &credentials).await?)

@@ -3,6 +3,7 @@
 use crate::bases::{Bases, Owners};
 use crate::cli::display::{self, Display};
 use crate::cli::failure::Failure;
+use crate::cli::registry_flags::RegistryFlags;
 use crate::cli::style::Style;
 use crate::cli::{local, remote};
 use crate::environment::Environment;
@@ -25,6 +26,10 @@ pub struct Args {
     /// Show nothing but the image's name at the end
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// About registries.
+    #[command(flatten)]
+    pub registries: RegistryFlags,
 }
 
 /// Pulls.
@@ -32,6 +37,7 @@ pub struct Args {
 /// # Errors
 /// When the registry or the store fails, or what was given is no reference.
 pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
+    let environment = &args.registries.applied(environment)?;
     let reference = local::canonical(&args.reference)?;
     let store = local::open(environment)?;
     let platform = args.platform.unwrap_or_else(Platform::host);
@@ -41,7 +47,9 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
         let client = registry::client(environment);
         // Nothing is unpacked, so nobody becomes the owner of anything.
         let bases = Bases::new(store.clone(), client.clone(), progress.clone(), Owners::Kept);
-        Ok(pull(&store, &client, &bases, &reference, &platform, progress, step).await?)
+        let pulled = pull(&store, &client, &bases, &reference, &platform, progress, step).await;
+        registry::tell_warnings(&client, progress);
+        Ok(pulled?)
     })?;
     if !args.quiet {
         writeln!(out, "Digest: {}", image.descriptor.digest)?;

@@ -2,6 +2,7 @@
 
 use crate::cli::display::{self, Display};
 use crate::cli::failure::Failure;
+use crate::cli::registry_flags::RegistryFlags;
 use crate::cli::style::Style;
 use crate::cli::{local, remote};
 use crate::environment::Environment;
@@ -31,13 +32,18 @@ pub struct Args {
     /// Show nothing but the image's name at the end
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// About registries.
+    #[command(flatten)]
+    pub registries: RegistryFlags,
 }
 
 /// Pushes. Layers that are not compressed yet are; the others, and a manifest that need not change, go out as they are.
 ///
 /// # Errors
 /// When the image is not there or not whole, the registry fails, or what was given is no name.
-pub fn run(args: &Args, environment: &Environment, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
+    let environment = &args.registries.applied(environment)?;
     let reference = local::canonical(&args.reference)?;
     if reference.digest().is_some() {
         return Err(Failure::DigestAsName(args.reference.clone()));
@@ -54,9 +60,7 @@ pub fn run(args: &Args, environment: &Environment, style: Style, out: &mut dyn W
         let client = registry::client(environment);
         let references = std::slice::from_ref(&reference);
         let pushed = push(&client, &store, &bundle, references, &mount, progress, step).await;
-        for warning in client.take_warnings() {
-            progress.warn(format!("{}: {}", warning.registry, warning.text));
-        }
+        registry::tell_warnings(&client, progress);
         Ok(pushed?.0.digest)
     })?;
     if !args.quiet {
