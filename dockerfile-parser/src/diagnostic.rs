@@ -1,10 +1,17 @@
-//! Errors and warnings: code, span, message, help.
+//! Errors and warnings: code, span, message, help; as text ([`render`]) and as JSON ([`json`]).
+//!
+//! Rendered text is made safe for a terminal: control characters of the source do not pass.
 
+mod json;
 mod render;
 
+pub use json::{json, json_with};
 pub use render::{render, render_with};
 
 use crate::span::Span;
+
+/// After this many errors the rest of a file, or of one instruction, is not looked at.
+pub(crate) const MAX_ERRORS: usize = 200;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

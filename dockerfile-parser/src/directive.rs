@@ -71,31 +71,55 @@ pub(crate) fn scan(source: &[u8]) -> Header {
     Header { directives, end, diagnostics }
 }
 
+/// How a file asks for its frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notation {
+    /// `# syntax=`, as Dockerfiles have it.
+    Comment,
+    /// `// syntax=`.
+    Slashes,
+    /// A JSON object with a `syntax` member; its place is not known.
+    Json,
+}
+
 /// Finds which frontend a file asks for, in any of the notations in use: `# syntax=` among the directives, also after a
 /// `#!` line, `// syntax=`, or a JSON object with a `syntax` member.
 ///
-/// [`crate::parse`] knows only the first; this is for callers that must tell what language a file is written in.
+/// [`crate::parse`] compares it with what is implemented; this is for callers that must tell what language a file is
+/// written in.
+///
+/// ```
+/// let file = b"#!/usr/bin/env build\n# syntax=docker/dockerfile:1\nFROM scratch\n";
+/// assert_eq!(dockerfile_parser::detect_syntax(file).as_deref(), Some("docker/dockerfile:1"));
+/// ```
 pub fn detect_syntax(source: &[u8]) -> Option<String> {
-    let mut source = source.strip_prefix(BYTE_ORDER_MARK).unwrap_or(source);
-    if source.starts_with(b"#!") {
-        source = &source[physical_line(source, 0)?.next..];
+    find_syntax(source).map(|(word, _)| word.text)
+}
+
+/// [`detect_syntax`], with the place and the notation.
+pub(crate) fn find_syntax(source: &[u8]) -> Option<(Word, Notation)> {
+    let mut begin = if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    if source[begin..].starts_with(b"#!") {
+        begin = physical_line(source, begin)?.next;
     }
-    for mark in ["#", "//"] {
-        let mut position = 0;
+    for (mark, notation) in [("#", Notation::Comment), ("//", Notation::Slashes)] {
+        let mut position = begin;
         while let Some(line) = physical_line(source, position) {
-            let Some((name, value)) =
-                std::str::from_utf8(line.content).ok().and_then(|text| directive(text, mark))
-            else {
-                break;
-            };
+            let Some(text) = std::str::from_utf8(line.content).ok() else { break };
+            let Some((name, value)) = directive(text, mark) else { break };
             match name.to_ascii_lowercase().as_str() {
-                "syntax" => return Some(value.to_owned()),
+                "syntax" => {
+                    let start = line.start + text.offset(value);
+                    let span = Span::new(start, start + value.len());
+                    return Some((Word { text: value.to_owned(), span }, notation));
+                }
                 "escape" | "check" => position = line.next,
                 _ => break,
             }
         }
     }
-    json::string_member(std::str::from_utf8(source).ok()?, "syntax")
+    let text = json::string_member(std::str::from_utf8(&source[begin..]).ok()?, "syntax")?;
+    Some((Word { text, span: Span::new(begin, begin) }, Notation::Json))
 }
 
 /// `# name = value` as name and value; blanks around either are not part of it.

@@ -1,7 +1,7 @@
 //! The flags of an instruction: which are known, what they take, how often they may be given.
 
 use crate::ast::Word;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, MAX_ERRORS};
 use crate::statement::RawFlag;
 use crate::suggest;
 
@@ -44,6 +44,9 @@ impl Flags {
             match flags.check_one(instruction, flag, known) {
                 Ok(given) => flags.given.push(given),
                 Err(diagnostic) => diagnostics.push(diagnostic),
+            }
+            if diagnostics.len() >= MAX_ERRORS {
+                break;
             }
         }
         flags

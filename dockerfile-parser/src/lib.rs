@@ -14,6 +14,7 @@
 //! | [`glob`] | wildcards of COPY and ADD |
 //! | [`lint`] | checks |
 //! | [`suggest`] | "did you mean" |
+//! | [`syntax`] | the frontend that `# syntax=` asks for, compared with what is implemented |
 //!
 //! Parsing goes `lines` (continuations joined, spans kept) → `statement` (keyword, flags, arguments) → `instruction`
 //! (one file each) → [`ast`].
@@ -41,6 +42,7 @@ mod parse;
 pub mod span;
 mod statement;
 pub mod suggest;
+pub mod syntax;
 #[cfg(test)]
 mod testing;
 mod words;

@@ -4,18 +4,19 @@
 mod tests;
 
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, MAX_ERRORS, Severity};
 use crate::directive;
 use crate::heredoc;
 use crate::instruction::{self, Context, Meaning};
-use crate::lines::{LogicalLine, Reader};
+use crate::lines::{self, LogicalLine, Reader};
 use crate::lint::{self, Checks, Subject};
 use crate::span::Span;
 use crate::statement;
+use crate::syntax;
 use crate::words;
 
-/// After this many errors the rest of a file is not looked at.
-const MAX_ERRORS: usize = 200;
+/// The longest line in bytes, its line feed left out. A limit of BuildKit's reader, which its users have to keep to.
+const MAX_LINE: usize = 65_535;
 
 /// A file without errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,15 @@ pub fn parse(source: &[u8]) -> Result<Parsed, Vec<Diagnostic>> {
 /// # Errors
 /// As [`parse`], and if the settings cannot be understood.
 pub fn parse_with_checks(source: &[u8], checks: Option<&str>) -> Result<Parsed, Vec<Diagnostic>> {
+    let too_long = long_lines(source);
+    if !too_long.is_empty() {
+        return Err(too_long);
+    }
     let header = directive::scan(source);
+    let frontend = match syntax::finding(source, header.directives.syntax.as_ref()) {
+        Ok(finding) => finding,
+        Err(error) => return Err(vec![*error]),
+    };
     let mut errors = header.diagnostics;
     let mut reader = Reader::new(source, header.end, header.directives.escape);
     let mut empty_continuations = Vec::new();
@@ -85,6 +94,7 @@ pub fn parse_with_checks(source: &[u8], checks: Option<&str>) -> Result<Parsed, 
     let (checks, mut warnings) = lint::settings(dockerfile.directives.check.as_ref(), checks, &mut errors);
     let subject = Subject { dockerfile: &dockerfile, source, empty_continuations: &empty_continuations };
     warnings.extend(lint::run(&subject, &checks));
+    warnings.extend(frontend);
     warnings.sort_by_key(|d| d.span);
     let promoted = warnings.iter().any(|d| d.severity == Severity::Error);
     if !errors.is_empty() || promoted {
@@ -103,6 +113,10 @@ pub fn parse_with_checks(source: &[u8], checks: Option<&str>) -> Result<Parsed, 
 /// Everything that is wrong with it, also what may not be a trigger, and anything behind the instruction.
 pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagnostic>> {
     let source = text.as_bytes();
+    let too_long = long_lines(source);
+    if !too_long.is_empty() {
+        return Err(too_long);
+    }
     let mut errors = Vec::new();
     let mut reader = Reader::new(source, 0, escape);
     let Some(line) = reader.next_instruction() else {
@@ -129,6 +143,24 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
         One::Broken(_) => {}
     }
     Err(errors)
+}
+
+/// The lines that are too long. No other mistake is looked for in such a file: there is nothing in it for the eye.
+fn long_lines(source: &[u8]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    while let Some(line) = lines::physical_line(source, start) {
+        let feed = usize::from(source[line.next - 1] == b'\n');
+        let length = line.next - feed - line.start;
+        if length > MAX_LINE && found.len() < MAX_ERRORS {
+            let span = Span::new(line.start, line.start + line.content.len());
+            let message = format!("the line has {length} bytes, and may have {MAX_LINE}");
+            let help = "go on in the next line after an escape character, or COPY a file";
+            found.push(Diagnostic::error("line-too-long", span, message).help(help));
+        }
+        start = line.next;
+    }
+    found
 }
 
 /// One instruction.

@@ -1,4 +1,6 @@
-//! A small deterministic generator for tests with random input.
+//! For tests: a small deterministic generator, and input that is meant to be slow.
+
+pub(crate) mod hostile;
 
 /// SplitMix64: good enough, four lines, the same everywhere.
 pub(crate) struct Random(u64);

@@ -2,7 +2,7 @@
 
 use super::{Context, command_line};
 use crate::ast::{CommandLine, MountFlag, Network, Run, Security, Word};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, MAX_ERRORS};
 use crate::flags::Takes;
 use crate::{device, mount, suggest};
 
@@ -15,6 +15,9 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Run> {
     ]);
     let mounts: Vec<MountFlag> = flags.values("mount").into_iter().map(|spec| MountFlag { spec }).collect();
     for MountFlag { spec } in &mounts {
+        if cx.diagnostics.len() >= MAX_ERRORS {
+            break;
+        }
         if let Err(error) = mount::check(&spec.text, cx.escape) {
             let mut diagnostic = Diagnostic::error("bad-mount", spec.span, format!("--mount: {error}"));
             diagnostic.help = error.help();
@@ -23,6 +26,9 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Run> {
     }
     let devices = flags.values("device");
     for spec in &devices {
+        if cx.diagnostics.len() >= MAX_ERRORS {
+            break;
+        }
         if let Err(error) = device::parse(&spec.text) {
             let mut diagnostic = Diagnostic::error("bad-device", spec.span, format!("--device: {error}"));
             diagnostic.help = error.help();

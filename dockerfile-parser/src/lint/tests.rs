@@ -23,7 +23,7 @@ fn skipping() {
 
 #[test]
 fn experimental_rules_must_be_asked_for() {
-    let source = "# syntax=x\n# other\nFROM a AS b\n# X is it\nARG X\n";
+    let source = "# syntax=docker/dockerfile:1\n# other\nFROM a AS b\n# X is it\nARG X\n";
     assert_eq!(rules(source), Vec::<&str>::new());
     let asked = format!("# check=experimental=all\n{source}");
     assert_eq!(rules(&asked), ["InvalidDefinitionDescription"]);

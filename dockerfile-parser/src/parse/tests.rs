@@ -4,7 +4,7 @@ use super::*;
 use crate::ast::{CommandLine, Healthcheck, Source};
 use crate::diagnostic;
 use crate::expand::Expander;
-use crate::testing::Random;
+use crate::testing::{Random, hostile};
 use std::time::{Duration, Instant};
 
 /// Pieces that mean something somewhere, and so are likely to reach deep.
@@ -314,73 +314,36 @@ fn within(limit: Duration, what: &str, work: impl FnOnce()) {
 /// A megabyte of each: something quadratic would take hours, something recursive would overflow the stack.
 #[test]
 fn megabytes() {
-    const SIZE: usize = 1 << 20;
-    let repeat = |piece: &str| piece.repeat(SIZE / piece.len());
-    let inputs = [
-        format!("FROM a\nRUN {}\n", repeat("x")),
-        format!("FROM a\nENV {}\n", repeat("a=b ")),
-        format!("FROM a\nENV a={}\n", repeat("\"")),
-        format!("FROM a\nENV a={}\n", repeat("\\")),
-        format!("FROM a\nCOPY {} /\n", repeat("a ")),
-        format!("FROM a\nCOPY {} /\n", repeat("<<a ")),
-        format!("FROM a\nRUN {}\n", repeat("<<")),
-        format!("FROM a\nRUN <<a {}\na\n", repeat("${a:-")),
-        format!("FROM a\nRUN <<a {}\na\n", repeat("\"$x\"")),
-        format!("FROM a\nRUN <<a {}\na\n", repeat("'x'")),
-        format!("FROM a\nRUN <<a\n{}a\n", repeat("\n")),
-        format!("FROM a\nRUN {}x\n", repeat("a \\\n")),
-        format!("FROM a\nRUN a \\\n{}x\n", repeat("\n")),
-        format!("FROM a\nRUN a \\\n{}x\n", repeat("# c\n")),
-        format!("FROM a\nCMD {}\n", repeat("[")),
-        format!("FROM a\nCMD [{}\"\"]\n", repeat("\"a\",")),
-        format!("FROM a\nRUN {}x\n", repeat("--mount=target=/x ")),
-        format!("FROM a\nRUN --mount={}x\n", repeat("target=/x,")),
-        format!("FROM a\nONBUILD {}\n", repeat("ONBUILD ")),
-        format!("FROM a\nEXPOSE {}\n", repeat("80 ")),
-        format!("FROM a\n{}EXPOSE {}\n", repeat("# c\n"), repeat("1:1 ")),
-        format!("FROM a\n{}ARG {}\n", repeat("# key x\n"), repeat("key ")),
-        format!("FROM a\n{}RUN a \\\n{}\n", repeat("# c\n"), repeat("\n")),
-        format!("{}FROM a\n", repeat("# comment\n")),
-        format!("{}FROM a\n", repeat("\\\n")),
-        format!("FROM a\n{}", repeat("FOO\n")),
-        format!("FROM a\nHEALTHCHECK --interval={} CMD x\n", repeat("1s")),
-        repeat("\u{feff}"),
-        repeat("FROM a AS b\n"),
-        repeat("# escape=`\n"),
-    ];
-    for input in inputs {
-        let name: String = input.chars().take(30).collect();
-        within(Duration::from_secs(60), &name, || drop(parse(input.as_bytes())));
+    for (name, source) in hostile::dockerfiles(1 << 20) {
+        within(Duration::from_secs(60), &name, || drop(parse(source.as_bytes())));
     }
+}
+
+#[test]
+fn a_line_has_a_limit() {
+    let long = |length: usize| format!("FROM a\r\nRUN {}\r\n", "x".repeat(length - "RUN \r".len()));
+    assert!(parse(long(65_535).as_bytes()).is_ok());
+    let errors = parse(long(65_536).as_bytes()).expect_err("a line that is too long");
+    assert_eq!(errors.len(), 1);
+    assert_eq!((errors[0].code, errors[0].span), ("line-too-long", Span::new(8, 8 + 65_535)));
+    // Here-documents and comments are lines too; what counts is the line, not the instruction.
+    assert!(parse(format!("FROM a\nRUN <<E\n{}\nE\n", "x".repeat(65_536)).as_bytes()).is_err());
+    assert!(parse(format!("#{}\nFROM a\n", "x".repeat(65_535)).as_bytes()).is_err());
+    assert!(parse(format!("FROM a\nRUN {}\n", "x \\\n".repeat(65_535)).as_bytes()).is_ok());
+    assert!(parse_trigger(&format!("RUN {}", "x".repeat(65_535)), '\\').is_err());
 }
 
 #[test]
 fn megabytes_of_words_and_patterns() {
     const SIZE: usize = 1 << 20;
     let repeat = |piece: &str| piece.repeat(SIZE / piece.len());
-    let value = repeat("ab");
+    let value = hostile::value(SIZE);
     let lookup = |name: &str| (name == "V").then(|| value.clone());
     let expander = Expander::new('\\');
-    let many_names: String = (0..SIZE / 8).map(|i| format!("$n{i} ")).collect();
-    for word in [
-        "${V#*b}",
-        "${V##*b}",
-        "${V%a*}",
-        "${V%%a*}",
-        "${V/a*c/x}",
-        "${V//a?a/x}",
-        "${V//ab/x}",
-        "${V//*/x}",
-        "${V//?/x}",
-        &repeat("${a:-"),
-        &repeat("\\\""),
-        &repeat("$a"),
-        &repeat("${a:+b}"),
-        &many_names,
-    ] {
+    for word in hostile::words(SIZE) {
         let name: String = word.chars().take(30).collect();
-        within(Duration::from_secs(60), &name, || drop(expander.word(word, &lookup)));
-        within(Duration::from_secs(60), &name, || drop(expander.words(word, &lookup)));
+        within(Duration::from_secs(60), &name, || drop(expander.word(&word, &lookup)));
+        within(Duration::from_secs(60), &name, || drop(expander.words(&word, &lookup)));
     }
     let glob = crate::glob::Glob::with_double_star("**/a*b*a*b*/**/x").expect("a pattern");
     within(Duration::from_secs(60), "glob", || assert!(!glob.matches(repeat("ab/").as_str())));
@@ -392,11 +355,8 @@ fn megabytes_of_words_and_patterns() {
 
 #[test]
 fn many_instructions_are_fast() {
-    let block = "# about it\nRUN --mount=type=cache,target=/c apt-get update && \\\n    apt-get install -y x\nCOPY --from=b --chown=1 a \
-                 /b\nENV A=b C=\"d $e\"\nLABEL x=y\n";
-    let source = format!("FROM a AS b\n{}", block.repeat(5000));
-    // About 30 ms in release with a core to itself, up to three times that on a busy machine: the limits only keep out
-    // anything quadratic.
+    let source = hostile::ordinary(20_000);
+    // examples/speed.rs measures; this only keeps out anything quadratic.
     let limit = if cfg!(debug_assertions) { Duration::from_secs(20) } else { Duration::from_secs(1) };
     within(limit, "20,000 instructions", || assert!(parse(source.as_bytes()).is_ok()));
 }

@@ -1,0 +1,70 @@
+//! How long parsing takes: `cargo run --release -p dockerfile-parser --example speed [MILLISECONDS]`.
+//!
+//! Prints the best of several runs for 20,000 ordinary instructions, and for input that is meant to be slow, a megabyte
+//! of each. With a number everything that takes longer is named at the end, and the exit status is 1.
+
+#![allow(clippy::print_stdout, reason = "this is what it is for")]
+
+#[path = "../src/testing/hostile.rs"]
+mod hostile;
+
+use dockerfile_parser::expand::Expander;
+use dockerfile_parser::{ignore, parse};
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const SIZE: usize = 1 << 20;
+
+struct Table {
+    limit: Option<Duration>,
+    slow: Vec<String>,
+}
+
+impl Table {
+    fn measure(&mut self, name: &str, work: impl Fn()) {
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let start = Instant::now();
+            work();
+            best = best.min(start.elapsed());
+            if best > Duration::from_secs(1) {
+                break;
+            }
+        }
+        let name: String = name.chars().take(44).flat_map(char::escape_debug).collect();
+        println!("{:9.3} ms  {name}", best.as_secs_f64() * 1000.0);
+        if self.limit.is_some_and(|limit| best > limit) {
+            self.slow.push(name);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let limit = std::env::args().nth(1).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let mut table = Table { limit, slow: Vec::new() };
+    let ordinary = hostile::ordinary(20_000);
+    table.measure("20,000 instructions", || drop(black_box(parse(ordinary.as_bytes()))));
+    for (name, source) in hostile::dockerfiles(SIZE) {
+        table.measure(&name, || drop(black_box(parse(source.as_bytes()))));
+    }
+    let value = hostile::value(SIZE);
+    let lookup = |name: &str| (name == "V").then(|| value.clone());
+    let expander = Expander::new('\\');
+    for word in hostile::words(SIZE) {
+        table.measure(&format!("expand {word}"), || drop(black_box(expander.word(&word, &lookup))));
+    }
+    for pattern in ["**a[b]\n", "!x\n", "a\n", "[a-z]*?\n"] {
+        let file = pattern.repeat(SIZE / pattern.len());
+        table.measure(&format!("ignore {pattern}"), || {
+            drop(black_box(ignore::Patterns::parse(file.as_bytes())))
+        });
+    }
+    match table.slow.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => {
+            println!("too slow: {}", table.slow.join(", "));
+            ExitCode::FAILURE
+        }
+    }
+}
