@@ -72,6 +72,14 @@ pub enum BaseError {
         /// Why.
         source: io::Error,
     },
+    /// A layer cannot be put on those below it.
+    #[error("cannot put layer {layer} on the layers below it")]
+    Fit {
+        /// The layer.
+        layer: DiffId,
+        /// Why.
+        source: io::Error,
+    },
     /// A layer unpacks to something else than its config says.
     #[error(
         "a layer of the image should have DiffID {want}, but its bytes have {got}: the image is damaged or forged"

@@ -187,7 +187,11 @@ fn unpack(
     if unpacked.diff_id != layer {
         return Err(BaseError::DiffId { want: Box::new(layer), got: Box::new(unpacked.diff_id) });
     }
-    Ok(builder.commit(unpacked.size)?.path)
+    let mut implied = unpacked.stats.implied_directories;
+    if unpacked.stats.implied_root {
+        implied.push(PathBuf::new());
+    }
+    Ok(builder.commit_with(unpacked.size, implied)?.path)
 }
 
 /// Chunks of a download as a reader; what is read is copied to a writer and counted.

@@ -5,15 +5,18 @@
 //!
 //! ```text
 //! BaseKey ──resolve──▶ store? ─▶ registry / OCI layout ──▶ manifest and config in the store, image remembered by name
+//! DiffId… ──stack────▶ unpack each, fit each to those below it ──▶ directories of an overlay mount
 //! DiffId  ──unpack───▶ layers/? ─▶ blob in the store? ─▶ registry / OCI layout ──▶ layers/<diffid>
 //! ```
 
 mod error;
 mod layer;
 mod resolve;
+mod stack;
 
 pub use error::BaseError;
 pub use resolve::{Resolved, Source};
+pub use stack::stack;
 
 use crate::progress::Progress;
 use crate::store::Store;
@@ -47,6 +50,8 @@ pub struct Bases {
     known: Mutex<HashMap<DiffId, Known>>,
     /// One for each layer that is being unpacked or is there.
     unpacked: Mutex<HashMap<DiffId, Arc<OnceCell<PathBuf>>>>,
+    /// The directories of stacks of layers, each layer fitted to those below it.
+    stacked: Mutex<HashMap<Vec<DiffId>, Vec<PathBuf>>>,
     budget: Semaphore,
 }
 
@@ -67,6 +72,7 @@ impl Bases {
             owners,
             known: Mutex::default(),
             unpacked: Mutex::default(),
+            stacked: Mutex::default(),
             budget: Semaphore::new(LAYERS_AT_ONCE),
         }
     }

@@ -78,7 +78,7 @@ pub fn fetch(
             (None, None) => return Err(Failure::NoImage(shown.clone())),
         };
         bases.learn_of(&image);
-        let layers = bases.unpack(&image.base.config.rootfs.diff_ids, step).await?;
+        let layers = bases.stack(&image.base.config.rootfs.diff_ids, step).await?;
         Ok(Fetched { descriptor: image.descriptor, layers })
     })
 }

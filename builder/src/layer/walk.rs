@@ -264,7 +264,7 @@ impl<F> Walk<'_, F> {
             Err(error) => return Err(self.failed(error)),
         };
         let (mut xattrs, mut is_opaque) = (Vec::new(), false);
-        let opaque = xattr::opaque(self.flavor).to_bytes();
+        let opaque = self.flavor.opaque().to_bytes();
         for name in self.list[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
             if xattr::makes_incomplete(self.flavor, name) {
                 let xattr = String::from_utf8_lossy(name).into_owned();

@@ -1,18 +1,9 @@
 //! Which extended attributes are overlayfs' own, and which belong to a layer.
 
 use crate::rootfs::XattrFlavor;
-use std::ffi::CStr;
 
 /// One extended attribute: its name and its value.
 pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
-
-/// The xattr that makes a directory opaque when its value is `y`.
-pub(super) fn opaque(flavor: XattrFlavor) -> &'static CStr {
-    match flavor {
-        XattrFlavor::Trusted => c"trusted.overlay.opaque",
-        XattrFlavor::User => c"user.overlay.opaque",
-    }
-}
 
 /// overlayfs was mounted with a feature that makes the upper directory an incomplete layer: the content of a file
 /// (`metacopy`), or of a directory (`redirect`), is somewhere else.

@@ -95,7 +95,12 @@ impl<'a> Layers<'a> {
             let text = format!("{} layers are stacked, the kernel takes {MAX_LAYERS}", lowers.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        Ok(Self { lowers: lowers.iter().map(AsRef::as_ref).collect(), writable })
+        let mut lowers: Vec<&Path> = lowers.iter().map(AsRef::as_ref).collect();
+        // A layer can hide all below it (`.wh..wh..opq` at its top). The kernel does not look for that mark there.
+        if let Some(at) = lowers.iter().position(|lower| hides_all_below(lower)) {
+            lowers.truncate(at + 1);
+        }
+        Ok(Self { lowers, writable })
     }
 
     fn mount(&self) -> io::Result<OwnedFd> {
@@ -167,6 +172,11 @@ impl<'a> Layers<'a> {
 
 fn uses_user_xattrs() -> bool {
     XattrFlavor::of_this_process() == XattrFlavor::User
+}
+
+fn hides_all_below(lower: &Path) -> bool {
+    let mut value = [0; 2];
+    fs::lgetxattr(lower, XattrFlavor::of_this_process().opaque(), &mut value[..]) == Ok(1) && value[0] == b'y'
 }
 
 fn empty_directory() -> io::Result<OwnedFd> {

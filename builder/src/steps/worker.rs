@@ -91,15 +91,9 @@ impl StepWorker {
 
     /// The directories of a root file system, the top layer first. Layers of images are fetched when they are missing.
     pub(super) async fn directories(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
-        let images: Vec<DiffId> = rootfs
-            .layers
-            .iter()
-            .filter_map(|layer| match layer {
-                Layer::Image(diff_id) => Some(*diff_id),
-                Layer::Snapshot(_) => None,
-            })
-            .collect();
-        let mut images = self.unpacked(&images).await?.into_iter();
+        let images = image_layers(rootfs);
+        self.unpacked(&images).await?;
+        let mut images = self.around.bases.stack(&images, StepId(0)).await?.into_iter();
         let snapshots = self.around.store.snapshots();
         let mut directories = Vec::with_capacity(rootfs.layers.len());
         for layer in rootfs.layers.iter() {
@@ -120,11 +114,11 @@ impl StepWorker {
         Ok(directories)
     }
 
-    /// The directories of layers of images. What is missing is fetched as part of the step that names the image.
-    async fn unpacked(&self, layers: &[DiffId]) -> Result<Vec<PathBuf>, Cause> {
+    /// Unpacks layers of images. What is missing is fetched as part of the step that names the image.
+    async fn unpacked(&self, layers: &[DiffId]) -> Result<(), Cause> {
         let around = &self.around;
         if layers.iter().all(|layer| around.bases.is_unpacked(*layer)) {
-            return Ok(around.bases.unpack(layers, StepId(0)).await?);
+            return Ok(());
         }
         if !around.privileged {
             return Err(Cause::NeedsUserNamespace);
@@ -145,7 +139,7 @@ impl StepWorker {
                 Err(error) => Event::Failed { step, elapsed, error: error.to_string() },
             });
         }
-        Ok(result?)
+        Ok(result.map(|_| ())?)
     }
 
     /// Whether all layers of images in a root file system are there.
@@ -171,7 +165,7 @@ impl StepWorker {
     /// # Errors
     /// When they cannot be had.
     pub async fn fetch(&self, rootfs: &Rootfs) -> Result<(), Cause> {
-        self.directories(rootfs).await.map(|_| ())
+        self.unpacked(&image_layers(rootfs)).await
     }
 
     /// The directories of a root file system, the top layer first, for an output of its files.
@@ -242,6 +236,15 @@ impl StepWorker {
     fn failed(vertex: VertexId) -> impl Fn(Cause) -> StepError {
         move |cause| StepError { vertex, cause }
     }
+}
+
+/// The layers of an image that are at the bottom of a root file system.
+fn image_layers(rootfs: &Rootfs) -> Vec<DiffId> {
+    let layer = |layer: &Layer| match layer {
+        Layer::Image(diff_id) => Some(*diff_id),
+        Layer::Snapshot(_) => None,
+    };
+    rootfs.layers.iter().filter_map(layer).collect()
 }
 
 impl Worker for StepWorker {

@@ -127,6 +127,47 @@ pub(super) mod time {
     }
 }
 
+/// Serde for paths of any bytes: text, in which `%` and bytes that are none are written `%xx`.
+pub(super) mod paths {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::PathBuf;
+
+    pub(in super::super) fn serialize<S: Serializer>(paths: &[PathBuf], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(paths.iter().map(|path| {
+            let mut text = String::new();
+            for byte in path.as_os_str().as_bytes() {
+                match byte {
+                    b'%' | 0..0x20 | 0x7f.. => text.push_str(&format!("%{byte:02x}")),
+                    plain => text.push(char::from(*plain)),
+                }
+            }
+            text
+        }))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PathBuf>, D::Error> {
+        let texts = Vec::<String>::deserialize(d)?;
+        let path = |text: String| {
+            let mut bytes = Vec::with_capacity(text.len());
+            let mut rest = text.bytes();
+            while let Some(byte) = rest.next() {
+                if byte != b'%' {
+                    bytes.push(byte);
+                    continue;
+                }
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+                bytes.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            Some(PathBuf::from(OsString::from_vec(bytes)))
+        };
+        let bad = || serde::de::Error::custom("a path with a broken escape");
+        texts.into_iter().map(|text| path(text).ok_or_else(bad)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +210,18 @@ mod tests {
         assert!(!scratch.exists());
         replace(&scratch, &path, b"third", Durability::Promised).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"third");
+    }
+
+    #[test]
+    fn paths_of_any_bytes() {
+        use std::os::unix::ffi::OsStringExt;
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Paths(#[serde(with = "paths")] Vec<std::path::PathBuf>);
+        let odd = std::ffi::OsString::from_vec(b"a%b/\xff\n\x7f".to_vec());
+        let value = Paths(vec!["".into(), "usr/bin".into(), odd.into()]);
+        let text = serde_json::to_string(&value).unwrap();
+        assert_eq!(text, r#"["","usr/bin","a%25b/%ff%0a%7f"]"#);
+        assert_eq!(serde_json::from_str::<Paths>(&text).unwrap(), value);
+        assert!(serde_json::from_str::<Paths>(r#"["%f"]"#).is_err());
     }
 }

@@ -28,6 +28,9 @@ pub struct LayerDir {
     pub meta: LayerMeta,
     /// The snapshot it is, when it was built here.
     pub snapshot: Option<SnapshotId>,
+    /// Directories that its archive does not mention, the layer's own (the empty path) among them: their attributes are
+    /// those of the layers below.
+    pub implied: Vec<PathBuf>,
 }
 
 /// A form of a layer that is in `blobs/`.
@@ -48,6 +51,8 @@ pub struct LayerBlob {
 struct Stored {
     meta: LayerMeta,
     snapshot: Option<SnapshotId>,
+    #[serde(default, with = "document::paths", skip_serializing_if = "Vec::is_empty")]
+    implied: Vec<PathBuf>,
     stamp: Stamp,
 }
 
@@ -62,7 +67,11 @@ impl Layers {
         Self { store }
     }
 
-    fn dir(&self, diff_id: &DiffId) -> PathBuf {
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn dir(&self, diff_id: &DiffId) -> PathBuf {
         self.store.path("layers").join(diff_id.0.hex())
     }
 
@@ -84,7 +93,8 @@ impl Layers {
             None if stored.stamp.is_sound(&self.store.synced()) => dir.join("fs"),
             None => return None,
         };
-        path.is_dir().then_some(LayerDir { path, meta: stored.meta, snapshot: stored.snapshot })
+        let Stored { meta, snapshot, implied, .. } = stored;
+        path.is_dir().then_some(LayerDir { path, meta, snapshot, implied })
     }
 
     /// The exclusive right to unpack the layer; waits while somebody else has it. Look again after taking it.
@@ -121,7 +131,8 @@ impl Layers {
         let dir = self.store.scratch("layer")?;
         std::fs::create_dir(&dir).at("create", &dir)?;
         let diff_id = meta.diff_id;
-        self.publish(&dir, &Stored { meta, snapshot: Some(snapshot), stamp: Stamp::now() }, diff_id)
+        let stored = Stored { meta, snapshot: Some(snapshot), implied: Vec::new(), stamp: Stamp::now() };
+        self.publish(&dir, &stored, diff_id)
     }
 
     /// Writes `meta.json` into `dir` and gives the directory its name.
@@ -211,10 +222,20 @@ impl LayerBuilder {
     /// # Errors
     /// When it cannot be written.
     pub fn commit(self, size: u64) -> Result<LayerDir, StoreError> {
+        self.commit_with(size, Vec::new())
+    }
+
+    /// The same, with the directories that nothing in the archive mentions; the empty path is the layer itself.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn commit_with(self, size: u64, implied: Vec<PathBuf>) -> Result<LayerDir, StoreError> {
         let (layers, diff_id) = (self.store.layers(), self.diff_id);
-        let stored = Stored { meta: LayerMeta { diff_id, size }, snapshot: None, stamp: Stamp::now() };
+        let meta = LayerMeta { diff_id, size };
+        let stored = Stored { meta, snapshot: None, implied, stamp: Stamp::now() };
         layers.publish(&self.dir, &stored, diff_id)?;
         let path = layers.dir(&diff_id).join("fs");
-        Ok(layers.get(diff_id).unwrap_or(LayerDir { path, meta: stored.meta, snapshot: None }))
+        let Stored { meta, implied, .. } = stored;
+        Ok(layers.get(diff_id).unwrap_or(LayerDir { path, meta, snapshot: None, implied }))
     }
 }

@@ -4,6 +4,7 @@
 //! oci-layout index.json blobs/sha256/<hex>   an OCI image layout (image-layout.md) that other tools can read
 //! store.json                                 format, and whose overlay marks the directories carry
 //! layers/<hex of the DiffID>/{fs,meta.json}  an unpacked layer, in overlay form; or meta.json alone, naming a snapshot
+//! layers/<hex>/on/<hash>/{fs,meta.json}      the same, as it must look on certain layers below it
 //! snapshots/<id>/{fs,tree,meta.json}         the result of a step: an overlay upper directory, and what is in it
 //! cache/steps/<key>                          step records
 //! cache/content/<hash>                       what a step made of which parent -> the first snapshot of that content
@@ -34,6 +35,7 @@ mod blobs;
 mod collect;
 mod document;
 mod error;
+mod fitted;
 mod hasher;
 mod images;
 mod layers;
@@ -49,6 +51,7 @@ mod tests;
 pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError, FinishedBlob, UnhashedBlob};
 pub use collect::{Collected, Keep};
 pub use error::StoreError;
+pub use fitted::Fitted;
 pub(crate) use hasher::Hasher;
 pub use images::{CONTAINERD_NAME, Image, Images, REF_NAME};
 pub use layers::{LayerBlob, LayerBuilder, LayerDir, LayerMeta, Layers};

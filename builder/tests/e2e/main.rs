@@ -14,6 +14,7 @@ mod cache;
 mod contexts;
 mod interrupted;
 mod isolation;
+mod odd_layers;
 mod outputs;
 mod platforms;
 mod real;

@@ -4,6 +4,7 @@ mod command;
 mod console;
 pub mod volume;
 
+use crate::bases;
 use crate::cli::Around;
 use crate::cli::build::args::Network as Flag;
 use crate::cli::environment::Lookup;
@@ -13,7 +14,7 @@ use crate::cli::style::Style;
 use crate::cli::{local, remote};
 use crate::emulation::{EmulationError, Emulators};
 use crate::environment::Environment;
-use crate::image::{ImageLayer, StoredImage};
+use crate::image::StoredImage;
 use crate::rootfs::overlay::overlay_view;
 use crate::rootfs::user::{UserError, resolve_user};
 use crate::sandbox::net::resolv_conf;
@@ -218,9 +219,10 @@ fn files(
     let mut wanted = platform.cloned().unwrap_or_else(Platform::host);
     if let Some(image) = there {
         wanted = image.config.platform();
-        let directory = |layer: &ImageLayer| Some(store.layers().get(layer.diff_id)?.path);
-        if let Some(lowers) = image.layers.iter().rev().map(directory).collect() {
-            return Ok((image, lowers));
+        let diff_ids = &image.config.rootfs.diff_ids;
+        if diff_ids.iter().all(|layer| store.layers().get(*layer).is_some()) {
+            let lowers = bases::stack(store, diff_ids)?;
+            return Ok((image, lowers.into_iter().rev().collect()));
         }
     }
     let canonical = match &found {

@@ -2,7 +2,6 @@
 
 use super::super::archive::{Entry, EntryKind, Extent, Reader, Timestamp};
 use super::super::walk::to_path;
-use super::super::xattr;
 use super::directories::Attributes;
 use super::place::{self, Looked, Name};
 use super::{Applier, ApplyError, attributes};
@@ -193,7 +192,7 @@ impl Applier<'_> {
     }
 
     fn set_opaque(&self, fd: BorrowedFd<'_>, name: &Name<'_>) -> Result<(), ApplyError> {
-        fs::fsetxattr(fd, xattr::opaque(self.flavor), b"y", fs::XattrFlags::empty())
+        fs::fsetxattr(fd, self.flavor.opaque(), b"y", fs::XattrFlags::empty())
             .map_err(|e| ApplyError::Opaque { name: name.to_path(), source: e.into() })
     }
 

@@ -89,6 +89,8 @@ pub struct ApplyStats {
     /// Directories that no entry mentions. In an image they take the place of a lower layer's directory, and with it of
     /// its mode and owner; whoever stacks the layers may want to copy those up.
     pub implied_directories: Vec<PathBuf>,
+    /// No entry mentions the layer's own directory.
+    pub implied_root: bool,
 }
 
 /// Unpacks the uncompressed archive `tar` into the empty directory `into`, in overlayfs form.
@@ -185,7 +187,7 @@ impl Applier<'_> {
 
     /// Gives directories their modes and times, the deepest first: a mode may forbid going into it.
     fn finish(mut self) -> Result<ApplyStats, ApplyError> {
-        let implied = &mut self.stats.implied_directories;
+        let (implied, implied_root) = (&mut self.stats.implied_directories, &mut self.stats.implied_root);
         let target = &mut self.target;
         self.directories.deepest_first(|name, attributes| {
             let failed = |error: Errno| ApplyError::make(name, error);
@@ -201,8 +203,10 @@ impl Applier<'_> {
                 fs::fchmod(&fd, Mode::from_raw_mode(attributes.mode)).map_err(failed)?;
             }
             fs::futimens(&fd, &attributes::times(attributes.mtime)).map_err(failed)?;
-            if attributes.implied && name.last().is_some() {
-                implied.push(name.to_path());
+            match (attributes.implied, name.last()) {
+                (true, Some(_)) => implied.push(name.to_path()),
+                (true, None) => *implied_root = true,
+                (false, _) => {}
             }
             Ok(())
         })?;

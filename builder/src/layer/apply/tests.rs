@@ -2,7 +2,6 @@
 
 use super::super::archive::Timestamp;
 use super::super::testing::{FLAVOR, Tape, is_root, listing, packed, skip, unpack};
-use super::super::xattr;
 use super::*;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
@@ -17,7 +16,7 @@ fn is_whiteout(path: &Path) -> bool {
 
 fn is_opaque(path: &Path) -> bool {
     let mut value = [0; 8];
-    fs::getxattr(path, xattr::opaque(FLAVOR), &mut value[..]).is_ok_and(|n| &value[..n] == b"y")
+    fs::getxattr(path, FLAVOR.opaque(), &mut value[..]).is_ok_and(|n| &value[..n] == b"y")
 }
 
 #[test]
