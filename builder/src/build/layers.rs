@@ -3,7 +3,7 @@
 use crate::graph::{Graph, VertexId};
 use crate::layer::{LayerWriter, PackError, PackOptions, pack};
 use crate::steps::{Layer, OnDone, Rootfs};
-use crate::store::{BlobInfo, LayerBlob, LayerMeta, Snapshot, SnapshotId, Store, StoreError};
+use crate::store::{BlobInfo, ClampedLayer, LayerBlob, LayerMeta, Snapshot, SnapshotId, Store, StoreError};
 use registry_client::digest::DiffId;
 use registry_client::media_type::MediaType;
 use std::collections::{HashMap, HashSet};
@@ -128,8 +128,15 @@ fn pack_snapshot(
 ) -> Result<Packed, LayerError> {
     let snapshot = store.snapshots().get(&id).ok_or(LayerError::Gone(id))?;
     let created = snapshot.meta.created;
-    // Times are part of a layer, so what was packed without the limit of this build is another layer.
-    if let (None, Some(diff_id), Some(size)) = (epoch, snapshot.meta.diff_id, snapshot.meta.tar_size)
+    // Times are part of a layer, so what was packed with another newest time is another layer.
+    let known = match epoch {
+        None => snapshot.meta.diff_id.zip(snapshot.meta.tar_size),
+        Some(epoch) => {
+            let clamped = snapshot.clamped.iter().find(|layer| layer.epoch == epoch);
+            clamped.map(|layer| (layer.diff_id, layer.tar_size))
+        }
+    };
+    if let Some((diff_id, size)) = known
         && store.blobs().size(&diff_id.0) == Some(size)
     {
         return Ok(Packed { diff_id, size, created });
@@ -144,9 +151,12 @@ fn pack_snapshot(
         diff_id,
         LayerBlob { digest: blob.digest, size, media_type: MediaType::OciLayer, level: None },
     )?;
-    if epoch.is_none() {
-        store.snapshots().set_diff_id(&id, diff_id, size)?;
-        store.layers().link_snapshot(LayerMeta { diff_id, size }, id)?;
+    match epoch {
+        None => {
+            store.snapshots().set_diff_id(&id, diff_id, size)?;
+            store.layers().link_snapshot(LayerMeta { diff_id, size }, id)?;
+        }
+        Some(epoch) => store.snapshots().set_clamped(&id, ClampedLayer { epoch, diff_id, tar_size: size })?,
     }
     Ok(Packed { diff_id, size, created })
 }

@@ -82,6 +82,7 @@ pub struct BaseRequest {
 /// # Errors
 /// Everything in the reachable stages that cannot be built, with its place.
 pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Result<Plan, Vec<Diagnostic>> {
+    known_stages(file, &options.no_cache)?;
     let mut missing: BTreeMap<BaseKey, BaseRequest> = BTreeMap::new();
     let mut graph = Graph { vertices: Vec::new(), images: Vec::new(), warnings: Vec::new() };
     for platform in &options.platforms {
@@ -110,6 +111,32 @@ pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Res
     graph.warnings.sort_by_key(|warning| warning.span);
     graph.warnings.dedup();
     Ok(Plan::Ready(Box::new(graph)))
+}
+
+/// Refuses `--no-cache-filter` of what is no stage: nothing would run again.
+fn known_stages(file: &Dockerfile, no_cache: &NoCache) -> Result<(), Vec<Diagnostic>> {
+    let NoCache::Stages(stages) = no_cache else { return Ok(()) };
+    let names: Vec<String> = (0..file.stages.len()).map(|number| stage_name(file, number)).collect();
+    let unknown = stages.iter().filter(|stage| !names.contains(&stage.to_lowercase()));
+    let errors = unknown.map(|stage| {
+        let message = format!("--no-cache-filter names no stage: {stage:?}");
+        let last = file.stages.last().map(|stage| stage.span).unwrap_or_default();
+        let error = Diagnostic::error("unknown-stage", last, message);
+        match suggest::nearest(stage, names.iter().map(String::as_str)) {
+            Some(near) => error.help(format!("a stage is named {near:?}")),
+            None => error.help(format!("the stages are named {}", names.join(", "))),
+        }
+    });
+    let errors: Vec<Diagnostic> = errors.collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The name of a stage in lower case; `stage-` and its number when it has none.
+fn stage_name(file: &Dockerfile, number: usize) -> String {
+    match &file.stages[number].from.name {
+        Some(name) => name.text.to_lowercase(),
+        None => format!("stage-{number}"),
+    }
 }
 
 /// What a stage starts from.
@@ -240,10 +267,7 @@ impl<'a> Planner<'a> {
 
     /// `stage` by name, for messages and progress; its number when it has none.
     pub(super) fn stage_name(&self, stage: usize) -> String {
-        match &self.file.stages[stage].from.name {
-            Some(name) => name.text.to_lowercase(),
-            None => format!("stage-{stage}"),
-        }
+        stage_name(self.file, stage)
     }
 
     /// The platform of a stage: `--platform`, else the one that is built for.

@@ -488,3 +488,20 @@ fn a_step_runs_on_what_its_base_was_made_for() {
     assert_eq!(graph.images[0].platform.to_string(), "linux/amd64", "somebody did");
     assert_eq!(graph.warnings[0].code, "InvalidBaseImagePlatform");
 }
+
+#[test]
+fn stages_that_run_again_must_exist() {
+    let of = |names: &[&str]| {
+        let stages = names.iter().map(|name| (*name).to_owned()).collect();
+        PlanOptions { no_cache: NoCache::Stages(stages), ..options() }
+    };
+    let text = "FROM scratch AS Build\nCOPY a /\nFROM scratch\nCOPY b /\n";
+    let ignored = |options: &PlanOptions| {
+        let graph = graph(text, options);
+        graph.vertices.iter().filter(|vertex| vertex.ignore_cache).count()
+    };
+    assert_eq!(ignored(&of(&["BUILD", "stage-1"])), 1, "the target does not reach the first");
+    let errors: Vec<String> =
+        planned(text, &of(&["biuld"]), &|_, _| {}).unwrap_err().into_iter().map(|e| e.message).collect();
+    assert_eq!(errors, ["--no-cache-filter names no stage: \"biuld\""]);
+}

@@ -106,6 +106,7 @@ impl<'a> Collector<'a> {
             let Some(snapshot) = self.store.snapshots().get(&record.snapshot) else { continue };
             self.snapshots.insert(snapshot.id);
             self.layers.extend(snapshot.meta.diff_id);
+            self.layers.extend(snapshot.clamped.iter().map(|layer| layer.diff_id));
         }
         Ok(())
     }

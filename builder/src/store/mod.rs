@@ -58,7 +58,7 @@ pub use layers::{LayerBlob, LayerBuilder, LayerDir, LayerMeta, Layers};
 pub use lock::KeyLock;
 pub use logs::Logs;
 pub use records::{Records, StepRecord};
-pub use snapshots::{ActiveSnapshot, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
+pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
 
 use crate::rootfs::XattrFlavor;
 use document::Durability;

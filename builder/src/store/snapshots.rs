@@ -89,10 +89,28 @@ pub struct SnapshotMeta {
     pub tar_size: Option<u64>,
 }
 
+/// The layer that a snapshot packs to when nothing in it may be newer than a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClampedLayer {
+    /// That time.
+    #[serde(with = "document::time")]
+    pub epoch: SystemTime,
+    /// The layer.
+    pub diff_id: DiffId,
+    /// Bytes of its uncompressed tar.
+    pub tar_size: u64,
+}
+
+/// So many are remembered of a snapshot: one branch after the other, each with the time of its last commit.
+const CLAMPED: usize = 8;
+
 /// `meta.json`.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     meta: SnapshotMeta,
+    /// The latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    clamped: Vec<ClampedLayer>,
     stamp: Stamp,
 }
 
@@ -103,6 +121,8 @@ pub struct Snapshot {
     pub id: SnapshotId,
     /// What is known of it.
     pub meta: SnapshotMeta,
+    /// What it packs to with a newest time, as far as that was done and is remembered.
+    pub clamped: Vec<ClampedLayer>,
     dir: PathBuf,
     sound: bool,
 }
@@ -163,7 +183,7 @@ impl Snapshots {
         let dir = self.dir(id);
         let stored: Stored = document::read(&dir.join("meta.json"))?;
         let sound = stored.stamp.is_sound(&self.store.synced());
-        Some(Snapshot { id: *id, meta: stored.meta, dir, sound })
+        Some(Snapshot { id: *id, meta: stored.meta, clamped: stored.clamped, dir, sound })
     }
 
     /// Notes the layer that the snapshot packs to.
@@ -174,6 +194,19 @@ impl Snapshots {
         self.update(id, |stored| {
             stored.meta.diff_id = Some(diff_id);
             stored.meta.tar_size = Some(tar_size);
+        })
+    }
+
+    /// Notes the layer that the snapshot packs to with a newest time.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_clamped(&self, id: &SnapshotId, layer: ClampedLayer) -> Result<(), StoreError> {
+        self.update(id, |stored| {
+            stored.clamped.retain(|known| known.epoch != layer.epoch);
+            stored.clamped.push(layer);
+            let surplus = stored.clamped.len().saturating_sub(CLAMPED);
+            stored.clamped.drain(..surplus);
         })
     }
 
@@ -264,7 +297,7 @@ impl ActiveSnapshot {
     pub fn commit(self, meta: SnapshotMeta) -> Result<Snapshot, StoreError> {
         // The kernel keeps a directory of mode 0 in it, and whiteouts on their way.
         self.store.discard(&self.work())?;
-        let stored = Stored { meta, stamp: Stamp::now() };
+        let stored = Stored { meta, clamped: Vec::new(), stamp: Stamp::now() };
         let path = self.dir.join("meta.json");
         std::fs::write(&path, document::encode(&stored, &path)?).at("write", &path)?;
         let target = self.store.snapshots().dir(&self.id);
@@ -272,6 +305,6 @@ impl ActiveSnapshot {
             let source = io::ErrorKind::AlreadyExists.into();
             return Err(StoreError::Io { action: "create", path: target, source });
         }
-        Ok(Snapshot { id: self.id, meta: stored.meta, dir: target, sound: true })
+        Ok(Snapshot { id: self.id, meta: stored.meta, clamped: Vec::new(), dir: target, sound: true })
     }
 }

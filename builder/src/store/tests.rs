@@ -315,3 +315,19 @@ fn logs_are_kept_up_to_a_number() {
     assert_eq!(logs.len(), 200);
     assert_eq!(std::fs::read(&logs[0]).unwrap(), b"3\n");
 }
+
+#[test]
+fn layers_with_a_newest_time_are_remembered() {
+    let (_dir, store) = temporary();
+    let record = run_step(&store, &ContentId::of(b"key"), "x");
+    let layer = |second: u64| ClampedLayer {
+        epoch: UNIX_EPOCH + std::time::Duration::from_secs(second),
+        diff_id: DiffId(Digest::of(&second.to_le_bytes())),
+        tar_size: second,
+    };
+    for second in [1, 2, 1, 3, 4, 5, 6, 7, 8, 9] {
+        store.snapshots().set_clamped(&record.snapshot, layer(second)).unwrap();
+    }
+    let known = store.snapshots().get(&record.snapshot).unwrap().clamped;
+    assert_eq!(known, [1, 3, 4, 5, 6, 7, 8, 9].map(layer), "each once, the latest of them");
+}
