@@ -132,6 +132,26 @@ pub fn whole(store: &Store, entry: &Descriptor) -> Option<StoredImage> {
     image.layers.iter().all(has).then_some(image)
 }
 
+/// All that `descriptor` points to: an image, or an index and the images it lists, in its order. Where the store has not
+/// all of them, the image that [`read`] gives, alone.
+///
+/// # Errors
+/// When no image of it can be read.
+pub fn all_platforms(
+    store: &Store,
+    descriptor: &Descriptor,
+) -> Result<(Descriptor, Vec<StoredImage>), Failure> {
+    if descriptor.media_type.is_index() {
+        let index = store.images().index(&descriptor.digest)?;
+        let all: Option<Vec<_>> = index.manifests.iter().map(|entry| whole(store, entry)).collect();
+        if let Some(images) = all.filter(|images| !images.is_empty()) {
+            return Ok((descriptor.clone(), images));
+        }
+    }
+    let image = read(store, descriptor)?;
+    Ok((image.manifest.clone(), vec![image]))
+}
+
 /// Bytes of the image's files: those of its uncompressed layers, or of the stored ones where that is all that is known.
 pub fn size(store: &Store, image: &StoredImage) -> u64 {
     layer_sizes(store, image).iter().sum()

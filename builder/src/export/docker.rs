@@ -8,6 +8,7 @@ use super::archive::{self, Body};
 use super::layout::{LAYOUT, blob_path, blobs, entries, index};
 use super::prepare::{Bundle, Source};
 use crate::store::Store;
+use registry_client::platform::Platform;
 use registry_client::reference::Reference;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,23 +23,25 @@ struct Entry {
     layers: Vec<String>,
 }
 
-/// Writes images of one platform each as one archive.
+/// Writes images as one archive. Of an image for several platforms all are in it, for readers of the layout; those of
+/// `manifest.json` get the one for this machine, or else the first.
 ///
 /// # Errors
-/// `SeveralPlatforms`; when a blob is missing or damaged, or `out` fails.
+/// When a blob is missing or damaged, or `out` fails.
 pub fn docker_archive(store: &Store, bundles: &[Bundle], out: &mut dyn Write) -> Result<(), ExportError> {
     let mut files = archive::Files::new();
     let mut manifest = Vec::new();
     let mut index_entries = Vec::new();
     let mut repositories = BTreeMap::<String, BTreeMap<String, String>>::new();
     for bundle in bundles {
-        let [package] = &bundle.packages[..] else {
-            return Err(ExportError::SeveralPlatforms(bundle.packages.len()));
-        };
-        if let Some(layer) = package.layers.iter().find(|l| l.source == Source::Elsewhere) {
+        let mut layers = bundle.packages.iter().flat_map(|package| &package.layers);
+        if let Some(layer) = layers.find(|l| l.source == Source::Elsewhere) {
             // Docker's format has no way to say where it is that all its readers follow.
             return Err(crate::store::StoreError::NoBlob(layer.descriptor.digest).into());
         }
+        let host = Platform::host();
+        let package = bundle.packages.iter().find(|package| package.platform == host);
+        let package = package.unwrap_or(&bundle.packages[0]);
         files.extend(blobs(bundle));
         index_entries.extend(entries(bundle)?);
         let mut tags = Vec::new();

@@ -15,6 +15,7 @@ mod layout;
 mod local;
 mod oci;
 mod prepare;
+mod stored;
 mod tree;
 mod written;
 
@@ -26,6 +27,7 @@ pub use docker::docker_archive;
 pub use local::{LocalOptions, LocalStats, local_directory};
 pub use oci::{oci_archive, oci_directory};
 pub use prepare::{Bundle, Options, Package, PackedLayer, Source, prepare};
+pub use stored::bundle_of;
 pub use tree::{NamedTree, lower_directories, tree_archive};
 
 use crate::image::ImageError;
@@ -85,11 +87,6 @@ pub enum ExportError {
     /// A layer directory is missing.
     #[error("layer {0} is not unpacked")]
     NotUnpacked(Box<DiffId>),
-    /// The format holds an image of one platform only.
-    #[error(
-        "a Docker archive holds an image of one platform, this one has {0}: choose one with --platform, or use type=oci"
-    )]
-    SeveralPlatforms(usize),
     /// Files of two platforms go to the same place.
     #[error(
         "{} is in the result of two platforms: leave platform-split=false out, and each gets a directory of its own",

@@ -134,6 +134,8 @@ as_everyone!(verbs_know_platforms, TOOLS, |lab| {
         serde_json::from_str(&lab.verb(["inspect", "app:1"])).expect("inspect prints JSON");
     let names = json!([format!("linux/{}", here()), format!("linux/{}", two.other)]);
     assert_eq!(inspected[0]["Platforms"], names);
+    let id = lab.verb(["images", "-q", "--no-trunc"]);
+    assert_eq!(inspected[0]["Id"], id.trim(), "the index stands for all of them");
     assert_eq!(inspected[0]["Architecture"], here());
     let other: Value = serde_json::from_str(&lab.verb(["inspect", "--platform", &two.other, "app:1"]))
         .expect("inspect prints JSON");
@@ -143,6 +145,21 @@ as_everyone!(verbs_know_platforms, TOOLS, |lab| {
         tree.contains(&format!("linux/{}", two.other)) && tree.contains(&format!("linux/{}", here())),
         "{tree}"
     );
+
+    // An archive for docker load holds all; who reads nothing but manifest.json gets that of this machine.
+    let archive = lab.path("home/saved.tar");
+    lab.verb(["save", "-o", archive.to_str().unwrap(), "app"]);
+    let shown = run(tool("skopeo")
+        .args(["inspect", "--config"])
+        .arg(format!("docker-archive:{}", archive.display())));
+    assert_eq!(serde_json::from_str::<Value>(&shown).expect("a config is JSON")["architecture"], here());
+    let mut load = lab.command(["load", "-q", "-i", archive.to_str().unwrap()]);
+    let elsewhere = lab.directory("elsewhere");
+    run(load.env("SLIPWAY_ROOT", &elsewhere));
+    let mut again = lab.command(["inspect", "app:1"]);
+    let again: Value =
+        serde_json::from_str(&run(again.env("SLIPWAY_ROOT", &elsewhere))).expect("inspect prints JSON");
+    assert_eq!(again[0]["Platforms"], names);
 
     // A push takes all of them along.
     let reference = registry.reference("out/app:2");

@@ -36,7 +36,12 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failur
             None => local::read(store, &found.descriptor)?,
         };
         let names = names.get(&found.descriptor.digest).map_or(&[][..], Vec::as_slice);
-        objects.push(object(store, &found.descriptor, &image, names));
+        let mut object = object(store, &found.descriptor, &image, names);
+        if found.descriptor.media_type.is_index() && args.platform.is_none() {
+            // As the list of images and the build that made it say.
+            object["Id"] = json!(found.descriptor.digest);
+        }
+        objects.push(object);
     }
     writeln!(out, "{:#}", Value::Array(objects))?;
     Ok(())

@@ -6,7 +6,7 @@ use crate::cli::registry_flags::RegistryFlags;
 use crate::cli::style::Style;
 use crate::cli::{local, remote};
 use crate::environment::Environment;
-use crate::export::{self, Bundle, Options, Package};
+use crate::export::{self, Bundle, ExportError, Options, Package};
 use crate::image::{Dialect, Document, StoredImage};
 use crate::layer::Compression;
 use crate::push::push;
@@ -73,39 +73,18 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
 /// What `descriptor` points to with compressed layers: of an index, the images of all its platforms, when the store has
 /// them.
 fn bundle(store: &Store, descriptor: &Descriptor, warn: &dyn Fn(String)) -> Result<Bundle, Failure> {
-    let single = |package| Bundle { names: Vec::new(), packages: vec![package], index: None };
-    if !descriptor.media_type.is_index() {
-        return Ok(single(package(store, &local::read(store, descriptor)?)?));
-    }
-    let mut index = store.images().index(&descriptor.digest)?;
-    let whole: Option<Vec<_>> = index.manifests.iter().map(|entry| local::whole(store, entry)).collect();
-    let Some(images) = whole else {
-        let image = local::read(store, descriptor)?;
-        let platform = image.config.platform();
+    let (top, images) = local::all_platforms(store, descriptor)?;
+    if top.digest != descriptor.digest {
+        let platform = images.first().map(|image| image.config.platform().to_string()).unwrap_or_default();
         warn(format!(
             "the store has not all platforms of this image; the one for {platform} is pushed alone"
         ));
-        return Ok(single(package(store, &image)?));
-    };
-    let packages = images.iter().map(|image| package(store, image)).collect::<Result<Vec<_>, _>>()?;
-    let before = index.clone();
-    for (at, package) in packages.iter().enumerate() {
-        let (old, new) = (before.manifests[at].digest, &package.manifest.descriptor);
-        (index.manifests[at].digest, index.manifests[at].size) = (new.digest, new.size);
-        // Attestations name the image they are of.
-        let values = index.manifests.iter_mut().flat_map(|entry| entry.annotations.values_mut());
-        values.filter(|value| **value == old.to_string()).for_each(|value| *value = new.digest.to_string());
     }
-    let bytes = match index == before {
-        true => store.blobs().read(&descriptor.digest, MANIFEST)?,
-        false => crate::image::to_json(&index),
-    };
-    let document = Document { descriptor: Descriptor::of(descriptor.media_type.clone(), &bytes), bytes };
-    Ok(Bundle { names: Vec::new(), packages, index: Some(document) })
+    Ok(export::bundle_of(store, &top, &images, &|image| package(store, image))?)
 }
 
 /// The image with compressed layers.
-fn package(store: &Store, image: &StoredImage) -> Result<Package, Failure> {
+fn package(store: &Store, image: &StoredImage) -> Result<Package, ExportError> {
     let docker = image.manifest.media_type == MediaType::DockerManifest;
     let options = Options {
         dialect: if docker { Dialect::Docker } else { Dialect::Oci },

@@ -185,6 +185,12 @@ fn archives_go_out_and_come_in() {
     let path = directory.path().join("images.tar");
     let path = path.to_str().unwrap();
     save::run(&args(&["-o", path, "app:1", &short(&nameless), "app:2", "app:1"]), &bench.store).unwrap();
+    let all = directory.path().join("all.tar");
+    save::run(&args(&["-o", all.to_str().unwrap(), "app"]), &bench.store).unwrap();
+    let both = Bench::new();
+    let mut out = Vec::new();
+    load::run(&args(&["-q", "-i", all.to_str().unwrap()]), &both.store, &mut out).unwrap();
+    assert_eq!(out, b"app:1\napp:2\n", "a repository is all its tags");
     let error = save::run(&args(&["-o", path, "nothing"]), &bench.store).unwrap_err();
     assert!(matches!(error, Failure::NoImage(_)), "{error}");
 
