@@ -45,8 +45,10 @@ pub struct BuildRequest {
     pub iid_file: Option<PathBuf>,
     /// `--metadata-file`.
     pub metadata_file: Option<PathBuf>,
-    /// `SOURCE_DATE_EPOCH`: nothing this build makes is newer.
+    /// `SOURCE_DATE_EPOCH`: nothing this build makes is newer. An ARG before the first FROM can set it, too.
     pub source_date_epoch: Option<SystemTime>,
+    /// `SOURCE_DATE_EPOCH=context`: it is the time of the build context, when that has one.
+    pub epoch_of_context: bool,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// How many steps may run at once; the number of processors when absent.
@@ -152,6 +154,8 @@ pub struct Output {
     pub names: Vec<String>,
     /// `push=true`.
     pub push: bool,
+    /// `registry.insecure=true`: the registries that it is pushed to need not prove who they are.
+    pub insecure: bool,
     /// `push-by-digest=true`: the names are repositories, in which the image gets no tag.
     pub push_by_digest: bool,
     /// `store=false`: the image is not listed in the store.
@@ -192,6 +196,7 @@ impl Output {
             dest: None,
             names: Vec::new(),
             push: false,
+            insecure: false,
             push_by_digest: false,
             store: true,
             name_canonical: false,

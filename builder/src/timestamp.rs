@@ -10,6 +10,13 @@ pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339(UNIX_EPOCH + since).to_string()
 }
 
+/// The time that a text means as `SOURCE_DATE_EPOCH` has it: whole seconds since 1970.
+pub fn seconds(text: &str) -> Option<SystemTime> {
+    // Tar headers hold 33 bits at least; what is past them is a mistake in the unit.
+    let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds < 1 << 33)?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,12 @@ pub enum BuildError {
         /// What is wrong with it.
         why: String,
     },
+    /// `ARG SOURCE_DATE_EPOCH` of the Dockerfile.
+    #[error("ARG SOURCE_DATE_EPOCH={given:?} is no number of seconds since 1970; nor is it \"context\"")]
+    Epoch {
+        /// Its value.
+        given: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

@@ -5,6 +5,7 @@
 //!                                            └─▶ layers: packed beside the steps that follow
 //! ```
 
+mod epoch;
 mod error;
 mod image;
 mod input;
@@ -88,6 +89,7 @@ async fn built(
         return Err(refused(findings).into());
     }
     warn(progress, &input.dockerfile, &findings);
+    let request = &*epoch::settled(request, &planned.graph)?;
     let directories = planning::directories(request);
     let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
         .map_err(InputError::from)?;

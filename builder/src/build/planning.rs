@@ -36,7 +36,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
                 ContextKind::OciLayout { path: path.clone(), reference: reference.clone() }
             }
         };
-        (name.to_lowercase(), kind)
+        (context_name(name), kind)
     });
     PlanOptions {
         target: request.target.clone(),
@@ -52,10 +52,20 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
     }
 }
 
+/// The name of a context in lower case, a platform behind `::` in its common form.
+fn context_name(name: &str) -> String {
+    let name = name.to_lowercase();
+    let Some((plain, platform)) = name.split_once("::") else { return name };
+    match platform.parse::<Platform>() {
+        Ok(platform) => format!("{plain}::{platform}"),
+        Err(_) => name,
+    }
+}
+
 /// The directories among the named contexts, by lower-case name.
 pub(super) fn directories(request: &BuildRequest) -> BTreeMap<String, PathBuf> {
     let directories = request.build_contexts.iter().filter_map(|(name, context)| match context {
-        NamedContext::Directory(path) => Some((name.to_lowercase(), path.clone())),
+        NamedContext::Directory(path) => Some((context_name(name), path.clone())),
         _ => None,
     });
     directories.collect()

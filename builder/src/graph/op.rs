@@ -16,7 +16,7 @@ use crate::request::NetworkMode;
 pub struct VertexId(pub usize);
 
 /// All steps of a build.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// The vertices, inputs first.
     pub vertices: Vec<Vertex>,
@@ -24,6 +24,8 @@ pub struct Graph {
     pub images: Vec<ImagePlan>,
     /// Findings that do not stop the build.
     pub warnings: Vec<Diagnostic>,
+    /// `SOURCE_DATE_EPOCH` as a build argument, or else by the default of an ARG before the first FROM.
+    pub source_date_epoch: Option<String>,
 }
 
 impl Graph {

@@ -84,7 +84,7 @@ pub struct BaseRequest {
 pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Result<Plan, Vec<Diagnostic>> {
     known_stages(file, &options.no_cache)?;
     let mut missing: BTreeMap<BaseKey, BaseRequest> = BTreeMap::new();
-    let mut graph = Graph { vertices: Vec::new(), images: Vec::new(), warnings: Vec::new() };
+    let mut graph = Graph::default();
     for platform in &options.platforms {
         let vertices = std::mem::take(&mut graph.vertices);
         let mut planner = Planner::new(file, options, platform, vertices)?;
@@ -102,6 +102,7 @@ pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Res
             };
             graph.images.push(planner.finish(state));
         }
+        graph.source_date_epoch = planner.source_date_epoch.take();
         graph.vertices = planner.vertices;
         graph.warnings.append(&mut planner.warnings);
     }
@@ -160,6 +161,8 @@ pub(super) struct Planner<'a> {
     pub(super) platform: &'a Platform,
     pub(super) expander: Expander,
     pub(super) globals: Globals,
+    /// As it was given: stages see no word in its place.
+    source_date_epoch: Option<String>,
     pub(super) vertices: Vec<Vertex>,
     pub(super) warnings: Vec<Diagnostic>,
     /// Numbers of the stages of each name, in lower case, ascending.
@@ -195,6 +198,10 @@ impl<'a> Planner<'a> {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let source_date_epoch = globals.get("SOURCE_DATE_EPOCH").cloned();
+        if source_date_epoch.as_deref() == Some("context") {
+            globals.set("SOURCE_DATE_EPOCH", "");
+        }
         let mut names: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (number, stage) in file.stages.iter().enumerate() {
             if let Some(name) = &stage.from.name {
@@ -206,7 +213,18 @@ impl<'a> Planner<'a> {
             others.entry(vertex.parent).or_default().push(VertexId(index));
         }
         let warnings = Vec::new();
-        Ok(Self { file, options, platform, expander, globals, vertices, warnings, names, others })
+        Ok(Self {
+            file,
+            options,
+            platform,
+            expander,
+            globals,
+            source_date_epoch,
+            vertices,
+            warnings,
+            names,
+            others,
+        })
     }
 
     /// The stage `--target` names, or the last one.
@@ -254,13 +272,18 @@ impl<'a> Planner<'a> {
         self.names.get(&name.to_lowercase())?.iter().copied().find(|number| *number >= stage)
     }
 
-    /// The named context that stands for `name`: one for this platform first.
+    /// The named context that stands for `name` in what is built.
     pub(super) fn context(&self, name: &str) -> Option<(&str, &ContextKind)> {
+        self.context_on(name, self.platform)
+    }
+
+    /// The named context that stands for `name`: `name::platform` first.
+    pub(super) fn context_on(&self, name: &str, platform: &Platform) -> Option<(&str, &ContextKind)> {
         let name = name.to_lowercase();
         let name = name.strip_suffix(":latest").unwrap_or(&name);
         let contexts = &self.options.contexts;
         let (name, kind) = contexts
-            .get_key_value(&format!("{name}::{}", self.platform))
+            .get_key_value(&format!("{name}::{platform}"))
             .or_else(|| contexts.get_key_value(name))?;
         Some((name.as_str(), kind))
     }
@@ -288,7 +311,7 @@ impl<'a> Planner<'a> {
         let stage = &self.file.stages[number];
         let platform = self.platform_of(stage)?;
         if let Some(name) = &stage.from.name
-            && let Some((name, kind)) = self.context(&name.text)
+            && let Some((name, kind)) = self.context_on(&name.text, &platform)
         {
             return self.context_base(name, kind, platform, stage.from.image.span);
         }
@@ -307,7 +330,7 @@ impl<'a> Planner<'a> {
                 }
             });
         }
-        if let Some((name, kind)) = self.context(&image) {
+        if let Some((name, kind)) = self.context_on(&image, &platform) {
             return self.context_base(name, kind, platform, word.span);
         }
         let earlier = self.names.get(&image.to_lowercase());
@@ -443,7 +466,7 @@ impl<'a> Planner<'a> {
             return Ok(None);
         }
         let platform = self.platform_of(&self.file.stages[number])?;
-        if let Some((name, kind)) = self.context(name) {
+        if let Some((name, kind)) = self.context_on(name, &platform) {
             return Ok(match self.context_base(name, kind, platform, span)? {
                 Base::Image(key) => Some(key),
                 _ => None,

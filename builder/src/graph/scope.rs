@@ -77,6 +77,11 @@ impl Globals {
         Ok(())
     }
 
+    /// Gives a name another value.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The value of a name.
     pub(super) fn get(&self, name: &str) -> Option<&String> {
         self.values.get(name)

@@ -234,6 +234,12 @@ fn start(
             state.remember(format!("FROM {context} # buildkit"), Some(state.vertex));
         }
     }
+    if state.platform.os == "windows" {
+        let message = format!("images for {} cannot be built here", state.platform);
+        return Err(Diagnostic::error("windows", span, message).help(
+            "the layers of Windows hold its registry and its own kinds of permissions; build them on Windows",
+        ));
+    }
     inherit_environment(&mut state);
     Ok(state)
 }

@@ -490,6 +490,53 @@ fn a_step_runs_on_what_its_base_was_made_for() {
 }
 
 #[test]
+fn named_contexts_are_those_of_the_platform() {
+    let image = |name: &str| ContextKind::Image(name.to_owned());
+    let contexts = BTreeMap::from([
+        ("tools::linux/arm64".to_owned(), image("arm")),
+        ("tools".to_owned(), image("any")),
+        ("base::linux/amd64".to_owned(), ContextKind::Directory),
+    ]);
+    let text = "FROM --platform=$BUILDPLATFORM tools AS here\nFROM tools\nCOPY --from=base x /\n";
+    let options = PlanOptions { contexts, ..two_platforms() };
+    let (graph, asked) = planned(&format!("{text}COPY --from=here y /\n"), &options, &|_, _| {}).unwrap();
+    let from: Vec<&str> =
+        graph.vertices.iter().map(|v| v.name.as_str()).filter(|n| n.contains("FROM ")).collect();
+    assert!(from.contains(&"[linux/amd64 here 1/1] FROM docker.io/library/any:latest"), "{from:?}");
+    assert!(from.contains(&"[linux/arm64 stage-1 1/3] FROM docker.io/library/arm:latest"), "{from:?}");
+    assert!(
+        asked.contains(&"docker.io/library/base:latest".to_owned()),
+        "for arm64 it is an image: {asked:?}"
+    );
+}
+
+#[test]
+fn windows_is_refused() {
+    let platforms = vec![Platform::new("windows", "amd64")];
+    let windows = PlanOptions { platforms, explicit_platform: true, ..options() };
+    let text = "FROM scratch\nCOPY x /\n";
+    assert_eq!(
+        errors(text, &windows),
+        [
+            "windows @ scratch | images for windows/amd64 cannot be built here | the layers of Windows hold its registry and \
+          its own kinds of permissions; build them on Windows"
+        ]
+    );
+}
+
+#[test]
+fn the_dockerfile_may_set_the_epoch() {
+    let epoch = |text: &str, args: &[(&str, &str)]| graph(text, &self::args(args)).source_date_epoch;
+    let text = "ARG X=7\nARG SOURCE_DATE_EPOCH=${X}00\nFROM scratch\nARG SOURCE_DATE_EPOCH\nRUN x\n";
+    assert_eq!(epoch(text, &[]).as_deref(), Some("700"));
+    assert_eq!(epoch(text, &[("SOURCE_DATE_EPOCH", "5")]).as_deref(), Some("5"));
+    assert_eq!(epoch("FROM scratch\nARG SOURCE_DATE_EPOCH=1\nRUN x\n", &[]), None, "of a stage alone");
+    let context = "ARG SOURCE_DATE_EPOCH=context\nFROM scratch\nARG SOURCE_DATE_EPOCH\nRUN x\n";
+    assert_eq!(epoch(context, &[]).as_deref(), Some("context"));
+    assert!(graph_env(context, &options()).contains(&"SOURCE_DATE_EPOCH=".to_owned()));
+}
+
+#[test]
 fn stages_that_run_again_must_exist() {
     let of = |names: &[&str]| {
         let stages = names.iter().map(|name| (*name).to_owned()).collect();

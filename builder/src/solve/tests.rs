@@ -100,7 +100,7 @@ fn graph(steps: &[(&str, Option<usize>, &[usize])]) -> (Graph, Vec<String>) {
         })
         .collect();
     let names = steps.iter().map(|(name, ..)| (*name).to_owned()).collect();
-    (Graph { vertices, images: Vec::new(), warnings: Vec::new() }, names)
+    (Graph { vertices, ..Graph::default() }, names)
 }
 
 /// Solves for the last vertex, keeping the records of `worker`.

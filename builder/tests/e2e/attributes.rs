@@ -137,6 +137,18 @@ as_everyone!(times, TOOLS, |lab| {
     assert_ne!(later, first);
     assert_eq!(built("1500000000").1, first, "both are remembered");
 
+    // The Dockerfile has a say when nobody else has; a context on a disk has no time.
+    let own = lab.dockerfile("own", "ARG SOURCE_DATE_EPOCH=1400000000\nFROM scratch\nCOPY Dockerfile /\n");
+    let created = |arguments: &[&str]| {
+        lab.build(arguments.iter().copied().chain(["-t", "own:1", text(&own)]));
+        let inspected: Value =
+            serde_json::from_str(&lab.verb(["inspect", "own:1"])).expect("inspect prints JSON");
+        inspected[0]["Created"].as_str().expect("it has a time")[..4].to_owned()
+    };
+    assert_eq!(created(&[]), "2014");
+    assert_eq!(created(&["--build-arg", "SOURCE_DATE_EPOCH=1500000000"]), "2017");
+    assert!(created(&["--build-arg", "SOURCE_DATE_EPOCH=context"]).as_str() > "2020");
+
     let archive = lab.path("home/files.tar");
     let output = format!("type=tar,dest={}", text(&archive));
     lab.build(["--build-arg", "SOURCE_DATE_EPOCH=1500000000", "-o", &output, text(&context)]);

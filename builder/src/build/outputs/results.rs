@@ -15,8 +15,12 @@ impl Made<'_> {
             write(path, built.id.to_string())?;
         }
         if let Some(path) = &self.request.metadata_file {
+            let mut descriptor = built.top.clone();
+            if let ([platform], false) = (&built.platforms[..], descriptor.media_type.is_index()) {
+                descriptor.platform = Some(platform.clone());
+            }
             let mut metadata = serde_json::json!({
-                "containerimage.descriptor": built.top,
+                "containerimage.descriptor": descriptor,
                 "containerimage.digest": built.top.digest,
             });
             if !built.top.media_type.is_index() {

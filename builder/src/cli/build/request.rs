@@ -8,11 +8,12 @@ use crate::environment::Environment;
 use crate::request::{
     Annotation, AnnotationPlace, BuildRequest, ContextSource, DockerfileSource, NoCache, Output, OutputKind,
 };
+use crate::timestamp::seconds;
 use registry_client::platform::Platform;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Checks the flags against each other and against the surroundings. `stdout_is_terminal` keeps archives off it.
 ///
@@ -40,6 +41,11 @@ pub fn request(
     }
     let platforms = platforms(args.platform);
     let multi_platform = multi_platform(&platforms, build_args.get(MULTI_PLATFORM).map(String::as_str))?;
+    let epoch_of_context = build_args.get(EPOCH).is_some_and(|value| value == "context");
+    if epoch_of_context {
+        // What is known of the time of a context is known later; the Dockerfile never sees the word.
+        build_args.insert(EPOCH.to_owned(), String::new());
+    }
     let epoch = epoch(build_args.get(EPOCH).map(String::as_str))?;
     let mut outputs = outputs(args.output, args.push, args.load, stdout_is_terminal)?;
     annotate(&mut outputs, args.annotation.into_iter().flatten().collect())?;
@@ -57,6 +63,7 @@ pub fn request(
     }
     Ok(BuildRequest {
         source_date_epoch: epoch,
+        epoch_of_context,
         outputs,
         context,
         dockerfile,
@@ -198,10 +205,7 @@ fn check(output: &Output, platforms: &[Platform], several: bool, epoch: bool) ->
 /// Seconds since 1970. An empty value is as good as none, as in BuildKit.
 fn epoch(value: Option<&str>) -> Result<Option<SystemTime>, UsageError> {
     let Some(text) = value.filter(|text| !text.is_empty()) else { return Ok(None) };
-    // Tar headers hold 33 bits at least; what is past them is a mistake in the unit.
-    let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds < 1 << 33);
-    let time = seconds.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
-    time.map(Some).ok_or_else(|| UsageError::Value {
+    seconds(text).map(Some).ok_or_else(|| UsageError::Value {
         flag: EPOCH,
         value: text.to_owned(),
         why: SpecError::Shape("it is a number of seconds since 1970"),

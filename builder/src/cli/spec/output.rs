@@ -50,7 +50,7 @@ pub fn shorthand(push: bool) -> Output {
     }
 }
 
-const IMAGE: &str = "type name push push-by-digest store unpack name-canonical dangling-name-prefix \
+const IMAGE: &str = "type name push registry.insecure push-by-digest store unpack name-canonical dangling-name-prefix \
 danging-name-empty-only compression compression-level force-compression oci-mediatypes rewrite-timestamp annotation.KEY";
 const OCI: &str = "type dest name tar compression compression-level force-compression oci-mediatypes \
 rewrite-timestamp annotation.KEY";
@@ -92,6 +92,7 @@ fn set(output: &mut Output, kind: &str, keys: &'static str, key: &str, value: &s
             output.names.extend(names.map(str::to_owned));
         }
         "push" => output.push = truth(key, value)?,
+        "registry.insecure" => output.insecure = truth(key, value)?,
         "push-by-digest" => output.push_by_digest = truth(key, value)?,
         "store" => output.store = truth(key, value)?,
         // Every layer of an image in the store is unpacked, so that there is nothing left to do.
@@ -141,9 +142,6 @@ fn not_taken(kind: &str, keys: &'static str, key: &str) -> SpecError {
         "attestation-inline" | "oci-artifact" => refused("attestations are not made"),
         "compatibility-version" => refused("there is one version"),
         "prefer-nondist-layers" => refused("every layer is distributable"),
-        "registry.insecure" => {
-            refused("registries on loopback addresses may speak plain HTTP, others may not")
-        }
         "source-date-epoch" => refused("--build-arg SOURCE_DATE_EPOCH= holds for all outputs"),
         _ if [IMAGE, OCI, LOCAL].iter().any(|known| known.split(' ').any(|known| known == key))
             || key.starts_with("annotation") =>

@@ -130,7 +130,8 @@ impl Dispatch<'_, '_> {
         if name == "scratch" && self.planner.context(name).is_none() {
             return Ok(Origin::Empty);
         }
-        if let Some((name, ContextKind::Directory)) = self.planner.context(name) {
+        let platform = self.planner.platform_of(&self.planner.file.stages[number])?;
+        if let Some((name, ContextKind::Directory)) = self.planner.context_on(name, &platform) {
             return Ok(Origin::Named(name.to_owned()));
         }
         let Some(key) = self.planner.origin_image(name, number, span)? else {

@@ -4,6 +4,7 @@ use crate::cli::environment::resolve;
 use crate::cli::verb::{Command, parse};
 use crate::request::{NetworkMode, SecretSource};
 use std::ffi::OsString;
+use std::time::Duration;
 
 const VARIABLES: [(&str, &str); 3] = [("TOKEN", "s3"), ("PROXY", "http://p"), ("EMPTY", "")];
 
@@ -121,6 +122,8 @@ fn source_date_epoch() {
     assert_eq!(at("--build-arg SOURCE_DATE_EPOCH=7 .", "1700000000"), seconds(7));
     assert_eq!(at("--build-arg SOURCE_DATE_EPOCH= .", "1700000000"), None);
     assert_eq!(at(".", "0"), seconds(0));
+    let of_context = request_of("--build-arg SOURCE_DATE_EPOCH=context .");
+    assert_eq!((of_context.source_date_epoch, of_context.epoch_of_context), (None, true));
     // Steps that declare it as an ARG see it.
     assert_eq!(requested(".", "7", true).unwrap().build_args, map(&[("SOURCE_DATE_EPOCH", "7")]));
     for bad in ["yesterday", "-1", "1.5", "1700000000000"] {
