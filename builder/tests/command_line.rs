@@ -134,6 +134,24 @@ fn a_build_that_fails_is_status_1() {
 }
 
 #[test]
+fn fmt_checks_and_rewrites() {
+    let context = context("from scratch\nLABEL a=b\n");
+    let file = context.path().join("Dockerfile");
+    let path = file.to_str().expect("the path is UTF-8");
+    let check = slipway(&["fmt", "--check", path]);
+    assert_eq!((check.status.code(), text(&check.stdout)), (Some(1), &*format!("{path}\n")));
+    let done = slipway(&["fmt", path]);
+    assert_eq!((done.status.code(), text(&done.stdout), text(&done.stderr)), (Some(0), "", ""));
+    assert_eq!(std::fs::read(&file).expect("it is there"), b"FROM scratch\nLABEL a=b\n");
+    assert_eq!(slipway(&["fmt", "--check", path]).status.code(), Some(0));
+    std::fs::write(&file, "FROM scratch\nLABLE a=b\n").expect("a Dockerfile can be written");
+    let wrong = slipway(&["fmt", path]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("help: did you mean LABEL?"), "{wrong:?}");
+    assert_eq!(slipway(&["fmt", "--chekc"]).status.code(), Some(2));
+}
+
+#[test]
 fn the_second_signal_ends_at_once() {
     use rustix::process::{Pid, Signal, kill_process};
     if !rustix::process::geteuid().is_root() {

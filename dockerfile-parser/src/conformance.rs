@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// The tables' folder `name`, if it is there.
 #[allow(clippy::print_stderr, reason = "a test that checks nothing must say so")]
-fn folder(name: &str) -> Option<PathBuf> {
+pub(crate) fn folder(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
     let root = std::env::var_os("SLIPWAY_CONFORMANCE").map_or(beside, PathBuf::from);
     let folder = root.join(name);

@@ -13,6 +13,19 @@ use nom::{IResult, Offset, Parser};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// The names of directives.
+const KNOWN: [&str; 3] = ["syntax", "escape", "check"];
+
+/// Where the first line starts: behind the byte order mark.
+pub(crate) fn begin(source: &[u8]) -> usize {
+    if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
+}
+
+/// Whether a line would be a directive if it stood at the top.
+pub(crate) fn is_known(line: &str) -> bool {
+    directive(line, "#").is_some_and(|(name, _)| KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name)))
+}
+
 /// What stands before the first line that is not a directive.
 #[derive(Debug)]
 pub(crate) struct Header {
@@ -28,7 +41,7 @@ pub(crate) fn scan(source: &[u8]) -> Header {
     let mut directives = Directives { syntax: None, escape: '\\', check: None };
     let mut diagnostics = Vec::new();
     let mut seen: Vec<String> = Vec::new();
-    let mut end = if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let mut end = begin(source);
     while let Some(line) = physical_line(source, end) {
         let Ok(text) = std::str::from_utf8(line.content) else { break };
         let Some((name, value)) = directive(text, "#") else { break };
@@ -37,7 +50,7 @@ pub(crate) fn scan(source: &[u8]) -> Header {
             Word { text: part.to_owned(), span: Span::new(start, start + part.len()) }
         };
         let key = name.to_ascii_lowercase();
-        if !matches!(key.as_str(), "syntax" | "escape" | "check") {
+        if !KNOWN.contains(&key.as_str()) {
             break;
         }
         end = line.next;
@@ -98,7 +111,7 @@ pub fn detect_syntax(source: &[u8]) -> Option<String> {
 
 /// [`detect_syntax`], with the place and the notation.
 pub(crate) fn find_syntax(source: &[u8]) -> Option<(Word, Notation)> {
-    let mut begin = if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let mut begin = begin(source);
     if source[begin..].starts_with(b"#!") {
         begin = physical_line(source, begin)?.next;
     }

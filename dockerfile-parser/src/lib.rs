@@ -13,6 +13,7 @@
 //! | [`ignore`] | ignore files |
 //! | [`glob`] | wildcards of COPY and ADD |
 //! | [`lint`] | checks |
+//! | [`mod@fmt`] | printing a file in canonical layout |
 //! | [`suggest`] | "did you mean" |
 //! | [`syntax`] | the frontend that `# syntax=` asks for, compared with what is implemented |
 //!
@@ -30,6 +31,7 @@ mod directive;
 mod duration;
 pub mod expand;
 mod flags;
+pub mod fmt;
 pub mod glob;
 mod heredoc;
 pub mod ignore;

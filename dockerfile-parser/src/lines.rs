@@ -93,6 +93,11 @@ impl Joined {
         Word { text: part.to_owned(), span: self.span_of(part) }
     }
 
+    /// Where each piece starts, in the joined text and in the source; both ascend. All but the first start a line.
+    pub(crate) fn pieces(&self) -> &[(usize, usize)] {
+        &self.pieces
+    }
+
     fn source_offset(&self, offset: usize) -> usize {
         let index = self.pieces.partition_point(|(at, _)| *at <= offset);
         let (at, source) = index.checked_sub(1).map_or((0, 0), |i| self.pieces[i]);
@@ -170,6 +175,19 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// Offset of the next line.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The text that starts on the next line, which must be neither blank nor a comment. It may be blank all the same, if
+    /// there is nothing but continuation characters up to the end of the source.
+    pub(crate) fn instruction_here(&mut self) -> Option<LogicalLine> {
+        let line = self.take_line()?;
+        let blanks = leading_blanks(line.content);
+        Some(self.join(&line.content[blanks..], line.start + blanks, Vec::new()))
+    }
+
     fn join(&mut self, first: &[u8], start: usize, comments: Vec<String>) -> LogicalLine {
         let mut logical = LogicalLine {
             joined: Joined::default(),
@@ -238,7 +256,7 @@ impl Reader<'_> {
 }
 
 /// Number of bytes of leading white space (Unicode), as far as they are UTF-8.
-fn leading_blanks(line: &[u8]) -> usize {
+pub(crate) fn leading_blanks(line: &[u8]) -> usize {
     let valid = match std::str::from_utf8(line) {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&line[..error.valid_up_to()]).unwrap_or_default(),

@@ -110,7 +110,7 @@ pub fn parse_with_checks(source: &[u8], checks: Option<&str>) -> Result<Parsed, 
 /// Spans are those of `text`.
 ///
 /// # Errors
-/// Everything that is wrong with it, also what may not be a trigger, and anything behind the instruction.
+/// Everything that is wrong with it, in its order, also what may not be a trigger, and anything behind the instruction.
 pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagnostic>> {
     let source = text.as_bytes();
     let too_long = long_lines(source);
@@ -142,6 +142,7 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
         },
         One::Broken(_) => {}
     }
+    errors.sort_by_key(|d| d.span);
     Err(errors)
 }
 
@@ -163,8 +164,18 @@ fn long_lines(source: &[u8]) -> Vec<Diagnostic> {
     found
 }
 
+/// The instruction that starts on the line at `start`, here-documents included, with the offset behind it; `None` if it
+/// is not understood. The comments above it do not count.
+pub(crate) fn single(source: &[u8], start: usize, escape: char) -> Option<(One, usize)> {
+    let mut reader = Reader::new(source, start, escape);
+    let line = reader.instruction_here()?;
+    let mut errors = Vec::new();
+    let one = one(&mut reader, source, line, escape, &mut errors);
+    (errors.is_empty() && !matches!(one, One::Broken(_))).then(|| (one, reader.position()))
+}
+
 /// One instruction.
-enum One {
+pub(crate) enum One {
     From(Box<Stage>),
     Other(Box<Instruction>),
     /// It was not understood, and that has been reported. The name of the instruction it tried to be, if known.

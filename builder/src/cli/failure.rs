@@ -3,6 +3,7 @@
 use super::environment::EnvironmentError;
 use super::spec::SpecError;
 use super::style::Style;
+use super::verbs::fmt::FmtError;
 use super::verbs::run::RunError;
 use crate::bases::BaseError;
 use crate::export::ExportError;
@@ -174,6 +175,9 @@ pub enum Failure {
     /// An archive cannot be read.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// A Dockerfile cannot be formatted.
+    #[error(transparent)]
+    Fmt(#[from] FmtError),
     /// A program cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),

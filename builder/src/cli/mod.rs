@@ -3,6 +3,7 @@
 //! This is the only module that prints and the only one that reads environment variables.
 
 pub mod build;
+pub mod diff;
 pub mod display;
 pub mod environment;
 pub mod failure;
@@ -72,7 +73,7 @@ pub struct Around<'a> {
 
 fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
     let environment = around.environment;
-    use verbs::{history, images, inspect, load, login, logout, pull, push, rmi, save, tag, version};
+    use verbs::{fmt, history, images, inspect, load, login, logout, pull, push, rmi, save, tag, version};
     let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
     let out = &mut io::stdout();
@@ -82,6 +83,12 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Run(args) => {
             let variable = |name: &str| std::env::var_os(name);
             return verbs::run::run(&args, around, &variable).map_err(Failure::before_program);
+        }
+        Command::Fmt(args) => {
+            let terminal = io::stdout().is_terminal();
+            let mut report = |failure: Failure| failure.show(around.style, &mut io::stderr());
+            let good = fmt::run(&args, &mut io::stdin().lock(), out, terminal, &mut report)?;
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Images(args) => images::run(&args, &store()?, out, now)?,
         Command::Inspect(args) => inspect::run(&args, &store()?, out)?,

@@ -4,7 +4,9 @@
 
 use super::build::{args, refused};
 use super::failure::UsageError;
-use super::verbs::{history, images, inspect, load, login, logout, pull, push, rmi, run, save, tag, version};
+use super::verbs::{
+    fmt, history, images, inspect, load, login, logout, pull, push, rmi, run, save, tag, version,
+};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, FromArgMatches};
 use std::ffi::{OsStr, OsString};
@@ -52,6 +54,7 @@ verbs! {
     "login" => Login(login::Args), "Keep the password of a registry";
     "logout" => Logout(logout::Args), "Forget the password of a registry";
     "run" => Run(run::Args), "Try an image: run a program of it in the foreground";
+    "fmt" => Fmt(fmt::Args), "Print Dockerfiles in canonical layout, or check that they are in it";
     "version" => Version(version::Args), "Show the version of this program";
 }
 

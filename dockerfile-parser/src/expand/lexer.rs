@@ -1,7 +1,8 @@
 //! Reads a word once, from left to right, and expands it on the way.
 
 use super::pattern;
-use super::{ExpandError, ExpandErrorKind, Lookup, MAX_DEPTH};
+use super::{ExpandError, ExpandErrorKind, Lookup, MAX_DEPTH, MAX_WORK};
+use crate::automaton::Automaton;
 use std::collections::BTreeSet;
 
 /// What becomes of quotes.
@@ -29,6 +30,8 @@ pub(super) struct Lexer<'t, 'l> {
     quotes: Quotes,
     lookup: Lookup<'l>,
     depth: usize,
+    /// What is left of [`MAX_WORK`].
+    work: usize,
     /// Above zero while reading a word whose result is not used: no name in it is missed.
     unused: usize,
     pub(super) undefined: Vec<String>,
@@ -66,6 +69,7 @@ impl<'t, 'l> Lexer<'t, 'l> {
             quotes,
             lookup,
             depth: 0,
+            work: MAX_WORK,
             unused: 0,
             undefined: Vec::new(),
             missed: BTreeSet::new(),
@@ -183,7 +187,7 @@ impl<'t, 'l> Lexer<'t, 'l> {
             let name = self.name();
             if name.is_empty() {
                 out.push('$');
-            } else if let Some(value) = self.value(name, true) {
+            } else if let Some(value) = self.value(start, name, true)? {
                 out.push_str(&value);
             }
             return Ok(());
@@ -215,7 +219,7 @@ impl<'t, 'l> Lexer<'t, 'l> {
         }
         match operator {
             '}' if !colon => {
-                if let Some(value) = self.value(name, true) {
+                if let Some(value) = self.value(start, name, true)? {
                     out.push_str(&value);
                 }
                 Ok(())
@@ -238,7 +242,7 @@ impl<'t, 'l> Lexer<'t, 'l> {
         colon: bool,
         out: &mut String,
     ) -> Result<(), ExpandError> {
-        let value = self.value(name, operator == '?');
+        let value = self.value(start, name, operator == '?')?;
         let set = value.as_ref().is_some_and(|value| !(colon && value.is_empty()));
         let use_word = set == (operator == '+');
         let word = self.operand(start, '}', Escapes::Remove, use_word)?;
@@ -272,8 +276,8 @@ impl<'t, 'l> Lexer<'t, 'l> {
         }
         let at = self.position;
         let word = self.operand(start, '}', Escapes::Keep, true)?;
-        let value = self.value(name, true).unwrap_or_default();
-        let pattern = self.pattern(&word, at)?;
+        let value = self.value(start, name, true)?.unwrap_or_default();
+        let pattern = self.pattern(start, &word, at, &value)?;
         out.push_str(&match operator {
             '#' => pattern::without_prefix(&pattern, &value, longest),
             _ => pattern::without_suffix(pattern, &value, longest),
@@ -289,15 +293,41 @@ impl<'t, 'l> Lexer<'t, 'l> {
         let at = self.position;
         let word = self.operand(start, '/', Escapes::Keep, true)?;
         let replacement = self.operand(start, '}', Escapes::Keep, true)?;
-        let value = self.value(name, true).unwrap_or_default();
-        let pattern = self.pattern(&word, at)?;
-        out.push_str(&pattern::replace(&pattern, &value, &replacement, all));
+        let value = self.value(start, name, true)?.unwrap_or_default();
+        let pattern = self.pattern(start, &word, at, &value)?;
+        let Some(replaced) = pattern::replace(&pattern, &value, &replacement, all, self.work) else {
+            return self.error(ExpandErrorKind::TooLarge, start);
+        };
+        self.spend(start, replaced.len())?;
+        out.push_str(&replaced);
         Ok(())
     }
 
-    fn pattern(&self, word: &str, at: usize) -> Result<crate::automaton::Automaton, ExpandError> {
-        pattern::compile(word)
-            .map_err(|escape| ExpandError { kind: ExpandErrorKind::BadPatternEscape(escape), offset: at })
+    /// The pattern `word`, which stands at `at`, for matching `value`.
+    fn pattern(
+        &mut self,
+        start: usize,
+        word: &str,
+        at: usize,
+        value: &str,
+    ) -> Result<Automaton, ExpandError> {
+        let pattern = pattern::compile(word)
+            .map_err(|escape| ExpandError { kind: ExpandErrorKind::BadPatternEscape(escape), offset: at })?;
+        // Each character may meet each piece of the pattern.
+        let steps = if pattern.literal().is_some() { 1 } else { value.len().saturating_add(1) };
+        self.spend(start, word.len().saturating_mul(steps))?;
+        Ok(pattern)
+    }
+
+    /// Takes `work` from what is left.
+    fn spend(&mut self, start: usize, work: usize) -> Result<(), ExpandError> {
+        match self.work.checked_sub(work) {
+            Some(left) => {
+                self.work = left;
+                Ok(())
+            }
+            None => self.error(ExpandErrorKind::TooLarge, start),
+        }
     }
 
     /// An operator's word, up to `stop`.
@@ -313,7 +343,10 @@ impl<'t, 'l> Lexer<'t, 'l> {
         let stopped = self.run(Some(stop), escapes, &mut out);
         self.unused -= usize::from(!used);
         match stopped? {
-            true => Ok(out.text),
+            true => {
+                self.spend(start, out.text.len())?;
+                Ok(out.text)
+            }
             false if stop == '/' => self.error(ExpandErrorKind::MissingSlash, start),
             false => self.error(ExpandErrorKind::MissingBrace, start),
         }
@@ -333,16 +366,17 @@ impl<'t, 'l> Lexer<'t, 'l> {
     }
 
     /// The value of a name, remembering it if it is `missed`.
-    fn value(&mut self, name: &'t str, missed: bool) -> Option<String> {
+    fn value(&mut self, start: usize, name: &'t str, missed: bool) -> Result<Option<String>, ExpandError> {
         if self.unused > 0 {
-            return None;
+            return Ok(None);
         }
         let is_parameter = name.chars().next().is_none_or(|c| c.is_numeric() || is_special(c));
         let value = if is_parameter { None } else { (self.lookup)(name) };
         if value.is_none() && missed && self.missed.insert(name) {
             self.undefined.push(name.to_owned());
         }
-        value
+        self.spend(start, value.as_ref().map_or(0, String::len))?;
+        Ok(value)
     }
 }
 

@@ -29,6 +29,11 @@ pub type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 /// How deep `${a:-${b:-...}}` may nest.
 pub const MAX_DEPTH: usize = 100;
 
+/// How much work one expansion may be: bytes of values and results, and steps of matching patterns. It takes far less than
+/// a second, and no image has values that large; without a limit a word of 200 bytes could fill the memory
+/// (`${V//a/${V//a/...}}`).
+pub const MAX_WORK: usize = 1 << 22;
+
 /// Text with names expanded and quotes removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expanded {
@@ -65,6 +70,8 @@ pub enum ExpandErrorKind {
     },
     /// More than [`MAX_DEPTH`] substitutions within each other.
     TooDeep,
+    /// More work than [`MAX_WORK`].
+    TooLarge,
 }
 
 /// A word that cannot be expanded.
@@ -121,6 +128,7 @@ impl fmt::Display for ExpandError {
             ExpandErrorKind::Required { name, empty: true, .. } => write!(f, "{name} must not be empty"),
             ExpandErrorKind::Required { name, .. } => write!(f, "{name} must be set"),
             ExpandErrorKind::TooDeep => write!(f, "more than {MAX_DEPTH} substitutions within each other"),
+            ExpandErrorKind::TooLarge => write!(f, "the values expand to too much text"),
         }
     }
 }

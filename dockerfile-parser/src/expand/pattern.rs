@@ -43,10 +43,20 @@ pub(super) fn without_suffix(pattern: Automaton, value: &str, longest: bool) -> 
 }
 
 /// `value` with the first match, or all matches, replaced. Matches are the longest possible; an empty one right behind
-/// another match is none.
-pub(super) fn replace(pattern: &Automaton, value: &str, replacement: &str, all: bool) -> String {
+/// another match is none. `None` if the result would have more than `limit` bytes.
+pub(super) fn replace(
+    pattern: &Automaton,
+    value: &str,
+    replacement: &str,
+    all: bool,
+    limit: usize,
+) -> Option<String> {
     if let Some(literal) = pattern.literal().filter(|literal| !literal.is_empty()) {
-        return value.replacen(literal.as_str(), replacement, if all { usize::MAX } else { 1 });
+        let most = if all { usize::MAX } else { 1 };
+        let grows = replacement.len().saturating_sub(literal.len());
+        let growth = value.matches(literal.as_str()).take(most).count().saturating_mul(grows);
+        return (value.len().saturating_add(growth) <= limit)
+            .then(|| value.replacen(literal.as_str(), replacement, most));
     }
     let mut out = String::with_capacity(value.len());
     let mut position = 0;
@@ -59,6 +69,9 @@ pub(super) fn replace(pattern: &Automaton, value: &str, replacement: &str, all: 
         }
         last_end = Some(end);
         position = end;
+        if out.len() > limit {
+            return None;
+        }
         if !all {
             break;
         }
@@ -70,7 +83,7 @@ pub(super) fn replace(pattern: &Automaton, value: &str, replacement: &str, all: 
         }
     }
     out.push_str(value.get(position..).unwrap_or_default());
-    out
+    (out.len() <= limit).then_some(out)
 }
 
 #[cfg(test)]
@@ -92,7 +105,7 @@ mod tests {
     #[test]
     fn replacements() {
         let r = |pattern: &str, value: &str, by: &str, all| {
-            replace(&compile(pattern).expect("pattern"), value, by, all)
+            replace(&compile(pattern).expect("pattern"), value, by, all, 100).expect("it is short")
         };
         assert_eq!(r("a", "banana", "o", false), "bonana");
         assert_eq!(r("a", "banana", "o", true), "bonono");
@@ -115,7 +128,8 @@ mod tests {
     fn hostile_patterns_stay_linear() {
         let value = "a".repeat(200_000);
         let pattern = compile("*a*a*a*a*a*b").expect("a pattern");
-        assert_eq!(replace(&pattern, &value, "x", true).len(), value.len());
+        assert_eq!(replace(&pattern, &value, "x", true, value.len()), Some(value.clone()));
+        assert_eq!(replace(&pattern, &value, "x", true, value.len() - 1), None);
         assert_eq!(without_prefix(&pattern, &value, true).len(), value.len());
     }
 }

@@ -110,3 +110,21 @@ fn places_in_the_source() {
     assert_eq!(error.span_in(&word(10, 20)), Span::new(10, 20), "a continuation is in it");
     assert_eq!(error.help().as_deref(), Some("the operators are :- - :+ + :? ? # ## % %% / and //"));
 }
+
+#[test]
+fn growth_is_bounded() {
+    let lookup = |name: &str| (name == "V").then(|| "a".repeat(1000));
+    let expander = Expander::new('\\');
+    let bombs = [
+        format!("{}x{}", "${V//a/".repeat(20), "}".repeat(20)),
+        format!("{}x{}", "${V//?/".repeat(20), "}".repeat(20)),
+        "$V".repeat(100_000),
+        format!("{}{}", "$V".repeat(10), "${V:+x}".repeat(100_000)),
+        format!("${{V#*{}}}", "b$V*".repeat(1000)),
+    ];
+    for bomb in &bombs {
+        let error = expander.word(bomb, &lookup).expect_err("a limit");
+        assert_eq!(error.kind, ExpandErrorKind::TooLarge, "{}", &bomb[..20]);
+    }
+    assert_eq!(expander.word(&"$V".repeat(1000), &lookup).map(|word| word.text.len()), Ok(1_000_000));
+}

@@ -1,5 +1,6 @@
 //! The verbs beside `build`, one file each.
 
+pub mod fmt;
 pub mod history;
 pub mod images;
 pub mod inspect;
