@@ -113,6 +113,9 @@ pub enum UsageError {
 /// How a run of the program fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// A template does not fit what is shown.
+    #[error(transparent)]
+    Template(#[from] crate::cli::template::TemplateError),
     /// An image of one platform, which is not the wanted one.
     #[error("the image is for {found}, not for {wanted}")]
     OtherPlatform {

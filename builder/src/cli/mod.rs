@@ -15,6 +15,7 @@ pub mod remote;
 pub mod spec;
 pub mod style;
 pub mod table;
+pub mod template;
 pub mod verb;
 pub mod verbs;
 

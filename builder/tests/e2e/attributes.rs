@@ -147,6 +147,11 @@ as_everyone!(times, TOOLS, |lab| {
     };
     assert_eq!(created(&[]), "2014");
     assert_eq!(created(&["--build-arg", "SOURCE_DATE_EPOCH=1500000000"]), "2017");
+    let wrong =
+        lab.dockerfile("wrong", "ARG SOURCE_DATE_EPOCH=stage\nFROM scratch AS stage\nCOPY Dockerfile /\n");
+    let refused = lab.try_build([text(&wrong)]);
+    assert_eq!(refused.status, Some(1), "{}", refused.text);
+    assert!(refused.text.contains("SOURCE_DATE_EPOCH=\"stage\" is no number of seconds"), "{}", refused.text);
     assert!(created(&["--build-arg", "SOURCE_DATE_EPOCH=context"]).as_str() > "2020");
 
     let archive = lab.path("home/files.tar");

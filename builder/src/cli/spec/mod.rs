@@ -69,6 +69,9 @@ pub enum SpecError {
     /// A file that cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
+    /// A template that is none.
+    #[error("{0}")]
+    Template(String),
     /// The whole value has another shape.
     #[error("{0}")]
     Shape(&'static str),

@@ -193,8 +193,8 @@ fn check(name: &str, mut output: Output) -> Result<Output, SpecError> {
     let docker_types = output.oci_mediatypes == Some(false);
     if docker_types && output.compression == Some(CompressionKind::Zstd) {
         return Err(SpecError::Conflict {
-            key: "compression=zstd, oci-mediatypes=false".to_owned(),
-            with: "each other".to_owned(),
+            key: "compression".to_owned(),
+            with: "oci-mediatypes=false".to_owned(),
             why: "Docker's media types have no zstd",
         });
     }
@@ -273,6 +273,24 @@ mod tests {
                     ..new(Image)
                 },
             ),
+            (
+                "type=registry,push-by-digest=true,registry.insecure=1,store=false",
+                Output { push: true, push_by_digest: true, insecure: true, store: false, ..new(Image) },
+            ),
+            (
+                "type=image,name-canonical=true,dangling-name-prefix=a,danging-name-empty-only=true,unpack=true",
+                Output {
+                    name_canonical: true,
+                    dangling_prefix: Some("a".to_owned()),
+                    dangling_empty_only: true,
+                    ..new(Image)
+                },
+            ),
+            (
+                "type=local,dest=out,mode=delete,platform-split=false",
+                Output { dest: dest("out"), delete: true, platform_split: Some(false), ..new(Local) },
+            ),
+            ("type=oci,rewrite-timestamp=true", Output { rewrite_timestamp: Some(true), ..new(Oci) }),
         ] {
             assert_eq!(parse(text), Ok(want), "{text}");
         }
@@ -335,6 +353,23 @@ mod tests {
                 "type=image,annotation-layer.a=b",
                 "annotation=\"layer\" is not understood: annotate manifest, manifest-descriptor, index or index-descriptor",
             ),
+            (
+                "type=oci,compression=zstd,oci-mediatypes=false",
+                "compression= does not go with oci-mediatypes=false: Docker's media types have no zstd",
+            ),
+            (
+                "type=image,compatibility-version=20",
+                "compatibility-version= of an output is not supported: there is one version",
+            ),
+            (
+                "type=image,oci-artifact=true",
+                "oci-artifact= of an output is not supported: attestations are not made",
+            ),
+            (
+                "type=image,prefer-nondist-layers=true",
+                "prefer-nondist-layers= of an output is not supported: every layer is distributable",
+            ),
+            ("type=docker,push=true", "push= does not go with type=docker: this type has no such thing"),
             ("type=local,dest=x,mode=move", "mode=\"move\" is not understood: write copy or delete"),
             ("type=tar,mode=delete", "mode= does not go with type=tar: this type has no such thing"),
             (

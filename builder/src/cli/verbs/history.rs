@@ -1,6 +1,6 @@
 //! `history`: the layers of an image and what made them.
 
-use super::Format;
+use super::format::{Format, format};
 use crate::cli::failure::Failure;
 use crate::cli::{local, table};
 use crate::progress::{bytes, sanitize};
@@ -22,8 +22,8 @@ pub struct Args {
     #[arg(long)]
     pub no_trunc: bool,
 
-    /// Table or JSON lines
-    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    /// table, json, or a template as in '{{.ID}} {{.Size}}'; table before a template makes columns
+    #[arg(long, value_parser = format, default_value = "table", value_name = "FORMAT")]
     pub format: Format,
 }
 
@@ -47,21 +47,7 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
         rows.push((entry, layer.map(|(layer, _)| layer.diff_id), size, by, comment));
     }
     rows.reverse();
-    match args.format {
-        Format::Json => {
-            for (entry, diff_id, size, _, _) in &rows {
-                let object = serde_json::json!({
-                    "CreatedAt": entry.created,
-                    "CreatedSince": table::ago(entry.created.as_deref(), now),
-                    "CreatedBy": entry.created_by.as_deref().unwrap_or_default(),
-                    "Comment": entry.comment.as_deref().unwrap_or_default(),
-                    "Size": bytes::size(*size),
-                    "Bytes": size,
-                    "DiffID": diff_id,
-                });
-                writeln!(out, "{object}")?;
-            }
-        }
+    match &args.format {
         Format::Table => {
             let cells = rows.into_iter().enumerate().map(|(at, (entry, _, size, by, comment))| {
                 let id = if at == 0 { table::id(&image.id(), args.no_trunc) } else { "<missing>".to_owned() };
@@ -69,6 +55,22 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
             });
             let cells: Vec<_> = cells.collect();
             table::write(out, &["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &cells)?;
+        }
+        format => {
+            let rows = rows.iter().map(|(entry, diff_id, size, _, _)| {
+                serde_json::json!({
+                    "CreatedAt": entry.created,
+                    "CreatedSince": table::ago(entry.created.as_deref(), now),
+                    "CreatedBy": entry.created_by.as_deref().unwrap_or_default(),
+                    "Comment": entry.comment.as_deref().unwrap_or_default(),
+                    "Size": bytes::size(*size),
+                    "Bytes": size,
+                    "DiffID": diff_id,
+                })
+            });
+            let heads =
+                [("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT"), ("CreatedBy", "CREATED BY")];
+            format.write(&rows.collect::<Vec<_>>(), &heads, out)?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `images`: what is in the store.
 
-use super::Format;
+use super::format::{Format, format};
 use crate::cli::failure::Failure;
 use crate::cli::{local, table};
 use crate::image::StoredImage;
@@ -37,8 +37,8 @@ pub struct Args {
     #[arg(long)]
     pub digests: bool,
 
-    /// Table or JSON lines
-    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    /// table, json, or a template as in '{{.ID}} {{.Size}}'; table before a template makes columns
+    #[arg(long, value_parser = format, default_value = "table", value_name = "FORMAT")]
     pub format: Format,
 }
 
@@ -55,7 +55,7 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
             continue;
         }
         let mut row = Row::of(store, &entry.descriptor, reference.as_ref(), now);
-        if args.tree || args.format == Format::Json {
+        if args.tree || args.format != Format::Table {
             row.platforms = platforms(store, &entry.descriptor);
         }
         rows.push(row);
@@ -69,12 +69,7 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
         }
         return Ok(());
     }
-    match args.format {
-        Format::Json => {
-            for row in &rows {
-                writeln!(out, "{}", row.json(args.no_trunc))?;
-            }
-        }
+    match &args.format {
         Format::Table => {
             let mut head = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
             if args.digests {
@@ -86,6 +81,11 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> 
             });
             let cells: Vec<_> = cells.collect();
             table::write(out, &head, &cells)?;
+        }
+        format => {
+            let rows: Vec<_> = rows.iter().map(|row| row.json(args.no_trunc)).collect();
+            let heads = [("ID", "IMAGE ID"), ("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT")];
+            format.write(&rows, &heads, out)?;
         }
     }
     Ok(())

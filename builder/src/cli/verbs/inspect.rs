@@ -1,5 +1,6 @@
 //! `inspect`: all that is known of images, as a JSON array in the shape of `docker inspect`.
 
+use super::format::{Format, format};
 use crate::cli::failure::Failure;
 use crate::cli::local;
 use crate::image::StoredImage;
@@ -16,6 +17,10 @@ pub struct Args {
     /// Names or IDs of images
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
+
+    /// What of each image: json, or a template as in '{{json .Config.Labels}}'
+    #[arg(short, long, value_name = "TEMPLATE", value_parser = format)]
+    pub format: Option<Format>,
 
     /// Of an image for several platforms, this one [default: the one of this machine, or else any]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -43,7 +48,10 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failur
         }
         objects.push(object);
     }
-    writeln!(out, "{:#}", Value::Array(objects))?;
+    match &args.format {
+        None | Some(Format::Table) => writeln!(out, "{:#}", Value::Array(objects))?,
+        Some(format) => format.write(&objects, &[], out)?,
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The verbs beside `build`, one file each.
 
 pub mod fmt;
+pub mod format;
 pub mod history;
 pub mod images;
 pub mod inspect;
@@ -15,15 +16,7 @@ pub mod save;
 pub mod tag;
 pub mod version;
 
-/// `--format` of the verbs that print a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// Columns for the eye.
-    #[default]
-    Table,
-    /// One JSON object a line.
-    Json,
-}
+pub use format::Format;
 
 #[cfg(test)]
 mod tests;

@@ -208,3 +208,27 @@ fn archives_go_out_and_come_in() {
     assert_eq!(other.images(&[]).lines().count(), 4);
     assert!(matches!(load(&["-i", "/does/not/exist"]), Err(Failure::Import(_))));
 }
+
+#[test]
+fn formats() {
+    let bench = Bench::new();
+    let id = bench.image("1234", "2024-06-15T10:00:00Z", &[APP]);
+    assert_eq!(bench.images(&["--format", "{{.Repository}}:{{.Tag}}"]), "app:1\n");
+    assert_eq!(
+        bench.images(&["--format", r"table {{.ID}}\t{{.Repository}}\t{{.CreatedSince}}"]),
+        format!("IMAGE ID       REPOSITORY   CREATED\n{}   app          2 hours ago\n", short(&id))
+    );
+    let platforms = bench.images(&["--format", "{{range .Platforms}}{{.Platform}}{{end}}"]);
+    assert_eq!(platforms.trim(), Platform::host().to_string());
+    let shown = |words: &[&str]| {
+        let mut out = Vec::new();
+        inspect::run(&args(words), &bench.store, &mut out).map(|()| String::from_utf8(out).unwrap())
+    };
+    assert_eq!(shown(&["--format", "{{.Os}} {{len .RootFS.Layers}}", "app:1"]).unwrap(), "linux 1\n");
+    assert_eq!(shown(&["-f", "{{json .RepoTags}}", "app:1"]).unwrap(), "[\"app:1\"]\n");
+    let error = shown(&["-f", "{{.Oss}}", "app:1"]).unwrap_err().to_string();
+    assert!(error.starts_with("--format: there is no field .Oss; there are Id, RepoTags"), "{error}");
+    let mut out = Vec::new();
+    history::run(&args(&["--format", "{{.Bytes}}", "app:1"]), &bench.store, &mut out, bench.now).unwrap();
+    assert_eq!(out, b"0\n4\n");
+}
