@@ -19,6 +19,18 @@ fn the_parser_depends_on_nom_alone() {
     assert_eq!(workspace.closure("dockerfile-parser"), names(&["memchr", "nom"]));
 }
 
+/// `serde` may be asked for; nothing else that is optional may come in beside it.
+#[test]
+fn the_parser_has_one_optional_dependency() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dockerfile-parser/Cargo.toml");
+    let manifest = fs::read_to_string(manifest).expect("the parser has a manifest");
+    let dependencies = manifest.split("\n[").find_map(|section| section.strip_prefix("dependencies]\n"));
+    let dependencies: Vec<_> =
+        dependencies.unwrap_or_default().lines().filter(|line| line.contains('=')).collect();
+    assert_eq!(dependencies, ["nom.workspace = true", "serde = { workspace = true, optional = true }"]);
+    assert!(!manifest.contains("default ="), "no feature is on by default");
+}
+
 #[test]
 fn the_registry_client_knows_neither_store_nor_dockerfiles_nor_screens() {
     let workspace = Workspace::read();

@@ -2,6 +2,9 @@
 //!
 //! Text is kept unexpanded and quoted, exactly as it stands after continuations were joined: `${...}` and quotes are
 //! the business of the `expand` module, once the value of every name is known. Each [`Word`] has the span it came from.
+//!
+//! With the feature `serde` all of it can be serialized: structs as maps of their fields, enums by the name of their variant
+//! in `snake_case`.
 
 use crate::span::Span;
 use std::fmt;
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 /// A piece of source text: unexpanded, still quoted.
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Word {
     /// The text, continuations joined.
     pub text: String,
@@ -25,6 +29,7 @@ impl fmt::Debug for Word {
 
 /// A whole Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Dockerfile {
     /// Parser directives at the top.
     pub directives: Directives,
@@ -36,6 +41,7 @@ pub struct Dockerfile {
 
 /// Parser directives (Dockerfile reference, "Parser directives").
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Directives {
     /// `# syntax=`: the frontend image asked for.
     pub syntax: Option<Word>,
@@ -47,6 +53,7 @@ pub struct Directives {
 
 /// `FROM` and all that follows it up to the next `FROM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Stage {
     /// The `FROM` instruction.
     pub from: From,
@@ -62,6 +69,7 @@ pub struct Stage {
 
 /// `FROM [--platform=P] IMAGE [AS NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct From {
     /// `--platform=`.
     pub platform: Option<Word>,
@@ -73,6 +81,7 @@ pub struct From {
 
 /// One instruction of a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Instruction {
     /// From the keyword to the end of the last argument, heredoc bodies included.
     pub span: Span,
@@ -88,6 +97,7 @@ pub struct Instruction {
 
 /// What an instruction says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[allow(missing_docs, reason = "named after the instruction")]
 pub enum InstructionKind {
     Run(Run),
@@ -111,6 +121,7 @@ pub enum InstructionKind {
 
 /// The argument of RUN, CMD, ENTRYPOINT and HEALTHCHECK CMD: never expanded by the builder.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum CommandLine {
     /// Shell form: one string for the shell.
     Shell(Word),
@@ -120,6 +131,7 @@ pub enum CommandLine {
 
 /// `ENV` and `LABEL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct KeyValues {
     /// Key and value, in order; both are expanded.
     pub pairs: Vec<(Word, Word)>,
@@ -129,6 +141,7 @@ pub struct KeyValues {
 
 /// One name of an `ARG` instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ArgDeclaration {
     /// The name; expanded.
     pub name: Word,
@@ -140,6 +153,7 @@ pub struct ArgDeclaration {
 
 /// `RUN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Run {
     /// The command. For `RUN <<EOF` alone this is the heredoc's opening (`<<EOF`), and `heredocs` holds the body.
     pub command: CommandLine,
@@ -157,6 +171,7 @@ pub struct Run {
 
 /// `RUN --network=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[allow(missing_docs, reason = "named after the value")]
 pub enum Network {
     Default,
@@ -166,6 +181,7 @@ pub enum Network {
 
 /// `RUN --security=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[allow(missing_docs, reason = "named after the value")]
 pub enum Security {
     Sandbox,
@@ -175,6 +191,7 @@ pub enum Security {
 /// `RUN --mount=`: the text as written. It was checked once while parsing; `mount::parse` makes a [`Mount`] of it when
 /// the names in it can be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MountFlag {
     /// The comma-separated specification.
     pub spec: Word,
@@ -182,6 +199,7 @@ pub struct MountFlag {
 
 /// A mount of one RUN (Dockerfile reference, "RUN --mount").
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Mount {
     /// `type=`; bind when absent.
     pub kind: MountKind,
@@ -213,6 +231,7 @@ pub struct Mount {
 
 /// `type=` of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[allow(missing_docs, reason = "named after the value")]
 pub enum MountKind {
     Bind,
@@ -224,6 +243,7 @@ pub enum MountKind {
 
 /// `sharing=` of a cache mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[allow(missing_docs, reason = "named after the value")]
 pub enum Sharing {
     #[default]
@@ -234,6 +254,7 @@ pub enum Sharing {
 
 /// A here-document.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Heredoc {
     /// The delimiter word without quotes: also the file name in COPY and ADD.
     pub name: String,
@@ -253,6 +274,7 @@ pub struct Heredoc {
 
 /// One source of COPY and ADD.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Source {
     /// A path, URL or git reference.
     Path(Word),
@@ -262,6 +284,7 @@ pub enum Source {
 
 /// `COPY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Copy {
     /// What to copy; at least one.
     pub sources: Vec<Source>,
@@ -277,6 +300,7 @@ pub struct Copy {
 
 /// `ADD`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Add {
     /// What to add; at least one.
     pub sources: Vec<Source>,
@@ -294,6 +318,7 @@ pub struct Add {
 
 /// Options of both COPY and ADD.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CopyOptions {
     /// `--chown=`; expanded.
     pub chown: Option<Word>,
@@ -307,6 +332,7 @@ pub struct CopyOptions {
 
 /// `ONBUILD`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Onbuild {
     /// What the image config stores: the trigger's text, heredoc bodies and terminators included.
     pub trigger: String,
@@ -316,6 +342,7 @@ pub struct Onbuild {
 
 /// `HEALTHCHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Healthcheck {
     /// `HEALTHCHECK NONE`.
     None,

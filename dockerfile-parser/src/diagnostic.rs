@@ -15,6 +15,7 @@ pub(crate) const MAX_ERRORS: usize = 200;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Severity {
     /// The file is understood, but this is probably not meant.
     Warning,
@@ -24,6 +25,7 @@ pub enum Severity {
 
 /// One finding about a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,

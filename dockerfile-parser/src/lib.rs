@@ -51,3 +51,8 @@ mod words;
 
 pub use directive::detect_syntax;
 pub use parse::{Parsed, parse, parse_trigger, parse_with_checks};
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A half-open byte range `start..end` of the Dockerfile as it was read (BOM and CRLF included).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Span {
     /// First byte.
     pub start: usize,
@@ -32,6 +33,7 @@ impl fmt::Debug for Span {
 
 /// Where a byte stands: both count from 1; the column counts characters, as editors do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LineColumn {
     /// Line, from 1.
     pub line: usize,
