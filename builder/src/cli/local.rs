@@ -98,6 +98,21 @@ pub fn read(store: &Store, descriptor: &Descriptor) -> Result<StoredImage, Failu
         .ok_or_else(|| error.into())
 }
 
+/// [`read`], or [`read_for`] a platform.
+///
+/// # Errors
+/// As those.
+pub fn read_wanted(
+    store: &Store,
+    descriptor: &Descriptor,
+    platform: Option<&Platform>,
+) -> Result<StoredImage, Failure> {
+    match platform {
+        Some(platform) => read_for(store, descriptor, platform),
+        None => read(store, descriptor),
+    }
+}
+
 /// Reads the image for `platform`.
 ///
 /// # Errors
@@ -133,14 +148,19 @@ pub fn whole(store: &Store, entry: &Descriptor) -> Option<StoredImage> {
 }
 
 /// All that `descriptor` points to: an image, or an index and the images it lists, in its order. Where the store has not
-/// all of them, the image that [`read`] gives, alone.
+/// all of them, the image that [`read`] gives, alone; and so the one for `platform`, when that is wanted.
 ///
 /// # Errors
 /// When no image of it can be read.
 pub fn all_platforms(
     store: &Store,
     descriptor: &Descriptor,
+    platform: Option<&Platform>,
 ) -> Result<(Descriptor, Vec<StoredImage>), Failure> {
+    if let Some(platform) = platform {
+        let image = read_for(store, descriptor, platform)?;
+        return Ok((image.manifest.clone(), vec![image]));
+    }
     if descriptor.media_type.is_index() {
         let index = store.images().index(&descriptor.digest)?;
         let all: Option<Vec<_>> = index.manifests.iter().map(|entry| whole(store, entry)).collect();

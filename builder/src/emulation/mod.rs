@@ -102,7 +102,8 @@ impl EmulationError {
                 "register it with flag F, which keeps the interpreter open, as qemu-user-static does".to_owned(),
             ),
             Self::Unusable { .. } => Some(
-                "it takes Linux 6.7; on older ones register an interpreter with the kernel (qemu-user-binfmt)".to_owned(),
+                "it takes Linux 6.7 and the right to make user namespaces; without, register an interpreter with the kernel (qemu-user-binfmt)"
+                    .to_owned(),
             ),
             Self::Probe { .. } => None,
         }

@@ -161,6 +161,17 @@ as_everyone!(verbs_know_platforms, TOOLS, |lab| {
         serde_json::from_str(&run(again.env("SLIPWAY_ROOT", &elsewhere))).expect("inspect prints JSON");
     assert_eq!(again[0]["Platforms"], names);
 
+    let history = lab.verb(["history", "--platform", &two.other, "--format", "{{.CreatedBy}}", "app:1"]);
+    assert!(history.contains("COPY /out /out"), "{history}");
+    let one = lab.path("home/one.tar");
+    lab.verb(["save", "--platform", &two.other, "-o", one.to_str().unwrap(), "app:1"]);
+    let shown =
+        run(tool("skopeo").args(["inspect", "--config"]).arg(format!("docker-archive:{}", one.display())));
+    assert_eq!(
+        serde_json::from_str::<Value>(&shown).expect("a config is JSON")["architecture"],
+        two.other.as_str()
+    );
+
     // A push takes all of them along.
     let reference = registry.reference("out/app:2");
     lab.verb(["tag", "app:1", &reference]);
@@ -170,6 +181,18 @@ as_everyone!(verbs_know_platforms, TOOLS, |lab| {
         assert_eq!(image.config["architecture"], architecture);
         assert!(image.manifest["layers"][0]["mediaType"].as_str().unwrap().ends_with("gzip"));
     }
+});
+
+as_everyone!(one_of_several_is_pushed, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    let registry = Registry::start(&lab.path("docker"));
+    let reference = registry.reference("out/one:1");
+    two.build(&cross(lab), &["--platform", &two.platforms(), "-t", &reference]);
+    lab.verb(["push", "--platform", &two.other, &reference]);
+    let image = Pulled::from_registry(&reference, &lab.path("pulled"));
+    assert_eq!(image.config["architecture"], two.other.as_str());
+    let unknown = output(&mut lab.command(["push", "--platform", "linux/s390x", &reference]));
+    assert_eq!(unknown.status.code(), Some(1));
 });
 
 as_everyone!(every_output_that_can, TOOLS, |lab| {

@@ -5,6 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::{local, table};
 use crate::progress::{bytes, sanitize};
 use crate::store::Store;
+use registry_client::platform::Platform;
 use std::io::Write;
 use std::time::SystemTime;
 
@@ -17,6 +18,10 @@ pub struct Args {
     /// Name or ID of an image
     #[arg(value_name = "IMAGE")]
     pub image: String,
+
+    /// Of an image for several platforms, this one [default: the one of this machine, or else any]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<Platform>,
 
     /// Do not cut what made a layer
     #[arg(long)]
@@ -33,7 +38,7 @@ pub struct Args {
 /// When the image is not there or cannot be read, or standard output fails.
 pub fn run(args: &Args, store: &Store, out: &mut dyn Write, now: SystemTime) -> Result<(), Failure> {
     let found = local::find(store, &args.image)?;
-    let image = local::read(store, &found.descriptor)?;
+    let image = local::read_wanted(store, &found.descriptor, args.platform.as_ref())?;
     let mut layers = image.layers.iter().zip(local::layer_sizes(store, &image));
     let mut rows = Vec::new();
     for entry in &image.config.history {

@@ -36,10 +36,7 @@ pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failur
     let mut objects = Vec::new();
     for text in &args.images {
         let found = local::find(store, text)?;
-        let image = match &args.platform {
-            Some(platform) => local::read_for(store, &found.descriptor, platform)?,
-            None => local::read(store, &found.descriptor)?,
-        };
+        let image = local::read_wanted(store, &found.descriptor, args.platform.as_ref())?;
         let names = names.get(&found.descriptor.digest).map_or(&[][..], Vec::as_slice);
         let mut object = object(store, &found.descriptor, &image, names);
         if found.descriptor.media_type.is_index() && args.platform.is_none() {

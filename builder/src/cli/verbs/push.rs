@@ -14,6 +14,7 @@ use crate::registry;
 use crate::store::Store;
 use registry_client::descriptor::Descriptor;
 use registry_client::media_type::MediaType;
+use registry_client::platform::Platform;
 use registry_client::reference::Reference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
@@ -28,6 +29,10 @@ pub struct Args {
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
     pub reference: String,
+
+    /// Of an image for several platforms, this one alone
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<Platform>,
 
     /// Show nothing but the image's name at the end
     #[arg(short, long)]
@@ -53,7 +58,7 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("pushing {}", reference.familiar());
     let digest = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
-        let bundle = bundle(&store, &found.descriptor, &|text| progress.warn(text))?;
+        let bundle = bundle(&store, &found.descriptor, args.platform.as_ref(), &|text| progress.warn(text))?;
         let from = repositories(&store, &found.descriptor, &reference)?;
         let layers = bundle.packages.iter().flat_map(|package| &package.layers);
         let mount = layers.map(|layer| (layer.descriptor.digest, from.clone())).collect();
@@ -72,9 +77,14 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
 
 /// What `descriptor` points to with compressed layers: of an index, the images of all its platforms, when the store has
 /// them.
-fn bundle(store: &Store, descriptor: &Descriptor, warn: &dyn Fn(String)) -> Result<Bundle, Failure> {
-    let (top, images) = local::all_platforms(store, descriptor)?;
-    if top.digest != descriptor.digest {
+fn bundle(
+    store: &Store,
+    descriptor: &Descriptor,
+    platform: Option<&Platform>,
+    warn: &dyn Fn(String),
+) -> Result<Bundle, Failure> {
+    let (top, images) = local::all_platforms(store, descriptor, platform)?;
+    if top.digest != descriptor.digest && platform.is_none() {
         let platform = images.first().map(|image| image.config.platform().to_string()).unwrap_or_default();
         warn(format!(
             "the store has not all platforms of this image; the one for {platform} is pushed alone"

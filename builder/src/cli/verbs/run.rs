@@ -211,10 +211,7 @@ fn files(
         Err(Failure::NoImage(_)) => None,
         other => Some(other?),
     };
-    let read = |descriptor: &Descriptor| match platform {
-        Some(platform) => local::read_for(store, descriptor, platform),
-        None => local::read(store, descriptor),
-    };
+    let read = |descriptor: &Descriptor| local::read_wanted(store, descriptor, platform);
     let there = found.as_ref().and_then(|found| read(&found.descriptor).ok());
     let mut wanted = platform.cloned().unwrap_or_else(Platform::host);
     if let Some(image) = there {

@@ -7,6 +7,7 @@ use crate::image::{Dialect, StoredImage};
 use crate::layer::Compression;
 use crate::store::Store;
 use registry_client::digest::Digest;
+use registry_client::platform::Platform;
 use registry_client::reference::Reference;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -19,6 +20,10 @@ pub struct Args {
     /// Names or IDs of images; a name without a tag means all tags of it
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
+
+    /// Of an image for several platforms, this one alone
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<Platform>,
 
     /// Write to this file [default: standard output]
     #[arg(short, long, value_name = "FILE")]
@@ -33,7 +38,7 @@ pub fn run(args: &Args, store: &Store) -> Result<(), Failure> {
     if args.output.is_none() && io::stdout().is_terminal() {
         return Err(UsageError::SaveOnTerminal.into());
     }
-    let bundles = bundles(&args.images, store)?;
+    let bundles = bundles(&args.images, args.platform.as_ref(), store)?;
     match &args.output {
         Some(path) => export::write_file(path, |out| export::docker_archive(store, &bundles, out))?,
         None => export::docker_archive(store, &bundles, &mut io::stdout().lock())?,
@@ -42,7 +47,7 @@ pub fn run(args: &Args, store: &Store) -> Result<(), Failure> {
 }
 
 /// One bundle per image: an image that is given by several names goes out once, with all of them.
-fn bundles(images: &[String], store: &Store) -> Result<Vec<Bundle>, Failure> {
+fn bundles(images: &[String], platform: Option<&Platform>, store: &Store) -> Result<Vec<Bundle>, Failure> {
     let mut bundles: Vec<(Digest, Bundle)> = Vec::new();
     for text in images {
         for found in meant(text, store)? {
@@ -58,7 +63,7 @@ fn bundles(images: &[String], store: &Store) -> Result<Vec<Bundle>, Failure> {
                 annotations: BTreeMap::new(),
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             };
-            let (top, images) = local::all_platforms(store, &found.descriptor)?;
+            let (top, images) = local::all_platforms(store, &found.descriptor, platform)?;
             let package = |image: &StoredImage| export::prepare(store, image, &options);
             let mut bundle = export::bundle_of(store, &top, &images, &package)?;
             bundle.names.extend(found.name);
