@@ -1,10 +1,12 @@
 //! What is asked of a build: plain data, checked by the command line, read by everything below it.
 
+use crate::remote::Remote;
 use registry_client::platform::Platform;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
+use url::Url;
 
 /// One build.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub enum ContextSource {
     Directory(PathBuf),
     /// A tar archive, or a Dockerfile alone, on standard input.
     Stdin,
+    /// A git repository; an archive or a Dockerfile by HTTP.
+    Remote(Remote),
 }
 
 /// Where the Dockerfile is.
@@ -73,6 +77,8 @@ pub enum DockerfileSource {
     Path(PathBuf),
     /// `-f -`.
     Stdin,
+    /// `-f URL`.
+    Remote(Url),
 }
 
 /// A `--build-context`.
@@ -80,6 +86,8 @@ pub enum DockerfileSource {
 pub enum NamedContext {
     /// A directory.
     Directory(PathBuf),
+    /// A git repository; an archive or another file by HTTP.
+    Remote(Remote),
     /// `docker-image://reference`, unparsed.
     Image(String),
     /// `oci-layout://path[:tag][@digest]`.

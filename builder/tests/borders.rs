@@ -82,7 +82,7 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
         "is pure: it runs in tests without a disk or a container",
     ),
     (
-        &["content", "request.rs", "image"],
+        &["content", "request.rs", "remote.rs", "image"],
         &["std::net", "std::process", "SystemTime::now", "tokio::"],
         "computes on values it is given",
     ),

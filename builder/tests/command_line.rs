@@ -43,11 +43,7 @@ fn a_wrong_command_line_is_status_2() {
             &["--cache-to", "type=local,dest=x", "."],
             "error: --cache-to is not supported: steps are cached in the store of this machine only\n",
         ),
-        (
-            &["git://example.org/x", "-t", "x"],
-            "error: git://example.org/x is a git repository: such contexts are not supported; \
-             fetch it first and give its directory\n",
-        ),
+        (&["git://example.org/x#-x", "-t", "x"], "error: \"-x\" is no name of a branch, tag or commit\n"),
         (
             &["--progress=tty", "."],
             "error: --progress=tty needs a terminal on standard error; write --progress=plain\n",

@@ -12,6 +12,7 @@
 //! | [`auth`], [`credentials`] | credentials, and the files and helpers that keep them |
 //! | [`configuration`] | `registries.conf` and `certs.d`: mirrors, blocked names, certificates |
 //! | [`client`] | the client and its options |
+//! | [`download`] | files by HTTP that are in no registry |
 //! | [`pull`], [`push`] | what the client does |
 //!
 //! `transport` is the one module that opens sockets.
@@ -23,6 +24,7 @@ pub mod configuration;
 pub mod credentials;
 pub mod descriptor;
 pub mod digest;
+pub mod download;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;

@@ -14,8 +14,8 @@ mod token;
 pub(crate) mod warning;
 
 pub(crate) use authorize::{Scope, Scopes};
-pub(crate) use call::{Answer, Body, Call, Lane, Target};
-pub(crate) use origin::Origin;
+pub(crate) use call::{Answer, Body, Call, Lane, Target, chunk as next_chunk};
+pub(crate) use origin::{Origin, same as same_origin};
 pub(crate) use registry::Registry;
 
 use crate::{

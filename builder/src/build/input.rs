@@ -1,8 +1,11 @@
 //! Finds and reads the Dockerfile, and finds the context.
 
+use super::elsewhere::Fetched;
 use super::error::DockerfileText;
 use crate::context::{ContextError, StdinContext, read_stdin};
 use crate::copy::CopyWarning;
+use crate::fetch::git::GitError;
+use crate::fetch::http::HttpError;
 use crate::request::{BuildRequest, ContextSource, DockerfileSource};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,15 @@ pub enum InputError {
     /// A context or its ignore file.
     #[error(transparent)]
     Contents(#[from] ContextError),
+    /// A context by HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A context in a repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
 }
 
 /// The Dockerfile and what is beside it.
@@ -60,21 +72,29 @@ pub(super) struct Input {
     pub(super) warnings: Vec<CopyWarning>,
 }
 
-/// Reads what `request` names. `scratch` gives a directory for an archive on standard input.
+/// Reads what `request` names; `fetched` and `dockerfile` are what of it is elsewhere. `scratch` gives a directory for an archive on standard input.
 pub(super) fn read(
     request: &BuildRequest,
+    fetched: Option<Fetched>,
+    dockerfile: Option<Vec<u8>>,
     scratch: &dyn Fn() -> Result<PathBuf, crate::store::StoreError>,
 ) -> Result<Input, super::BuildError> {
     let mut warnings = Vec::new();
+    let alone = |source| {
+        let dockerfile = Arc::new(DockerfileText { name: "Dockerfile".to_owned(), source });
+        Input { dockerfile, context: None, path: None, warnings: Vec::new() }
+    };
     let context = match &request.context {
         ContextSource::Directory(path) => Some(directory(path)?),
+        ContextSource::Remote(_) => match fetched {
+            Some(Fetched::Directory(path)) => Some(path),
+            Some(Fetched::Dockerfile(source)) => return Ok(alone(source)),
+            None => None,
+        },
         ContextSource::Stdin => {
             let into = scratch()?;
             match read_stdin(io::stdin().lock(), &into).map_err(InputError::from)? {
-                StdinContext::Dockerfile(source) => {
-                    let dockerfile = Arc::new(DockerfileText { name: "Dockerfile".to_owned(), source });
-                    return Ok(Input { dockerfile, context: None, path: None, warnings });
-                }
+                StdinContext::Dockerfile(source) => return Ok(alone(source)),
                 StdinContext::Archive { warnings: found } => warnings = found,
             }
             Some(into)
@@ -87,11 +107,15 @@ pub(super) fn read(
             let source = limited(io::stdin().lock(), &name)?;
             (DockerfileText { name, source }, None)
         }
+        DockerfileSource::Remote(url) => {
+            let name = crate::remote::redacted(url.as_str());
+            (DockerfileText { name, source: dockerfile.unwrap_or_default() }, None)
+        }
         DockerfileSource::Default => {
             let path = default_dockerfile(root)?;
             (named(&path, path.file_name().map(|n| n.to_string_lossy().into_owned()))?, Some(path))
         }
-        DockerfileSource::Path(path) if request.context == ContextSource::Stdin => {
+        DockerfileSource::Path(path) if !matches!(request.context, ContextSource::Directory(_)) => {
             let inside = root.join(path);
             (named(&inside, Some(path.display().to_string()))?, Some(inside))
         }

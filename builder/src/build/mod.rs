@@ -5,6 +5,7 @@
 //!                                            └─▶ layers: packed beside the steps that follow
 //! ```
 
+mod elsewhere;
 mod epoch;
 mod error;
 mod image;
@@ -23,7 +24,7 @@ use crate::emulation::Emulators;
 use crate::environment::Environment;
 use crate::graph::{Graph, Op, VertexId};
 use crate::progress::{Event, Progress};
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, OutputKind};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, OutputKind};
 use crate::solve::{Outcome, Solved, solve};
 use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
 use crate::store::Store;
@@ -64,7 +65,8 @@ async fn built(
         return Err(BuildError::NeedsUserNamespace);
     }
     let names = outputs::names(request)?;
-    let input = input::read(request, &|| store.scratch_dir())?;
+    let elsewhere = elsewhere::contexts(request, environment, store, client, progress).await?;
+    let input = input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())?;
     let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
     let parsed = dockerfile_parser::parse(&input.dockerfile.source).map_err(refused)?;
     for warning in &input.warnings {
@@ -89,8 +91,8 @@ async fn built(
         return Err(refused(findings).into());
     }
     warn(progress, &input.dockerfile, &findings);
-    let request = &*epoch::settled(request, &planned.graph)?;
-    let directories = planning::directories(request);
+    let request = &*epoch::settled(request, &planned.graph, elsewhere.time)?;
+    let directories = planning::directories(request, &elsewhere.named);
     let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
         .map_err(InputError::from)?;
 
@@ -104,6 +106,8 @@ async fn built(
         images: planned.images,
         contexts,
         progress: progress.clone(),
+        client: client.clone(),
+        git: elsewhere::git_access(request, environment)?,
         emulators: Arc::new(Emulators::new(environment.path.clone())),
         cancellation: environment.cancellation.clone(),
         privileged,
@@ -142,10 +146,12 @@ async fn built(
     Ok(BuildReport { image, steps, cached, elapsed: started.elapsed() })
 }
 
-/// Whether the request certainly takes reading files of images, or standard input, which cannot be read twice.
+/// Whether the request certainly takes reading files of images, standard input, which cannot be read twice, or contexts
+/// elsewhere, which should not be fetched twice.
 fn needs_files(request: &BuildRequest) -> bool {
-    request.context == ContextSource::Stdin
-        || request.dockerfile == DockerfileSource::Stdin
+    matches!(request.context, ContextSource::Stdin | ContextSource::Remote(_))
+        || request.build_contexts.values().any(|context| matches!(context, NamedContext::Remote(_)))
+        || matches!(request.dockerfile, DockerfileSource::Stdin | DockerfileSource::Remote(_))
         || request.outputs.iter().any(|output| matches!(output.kind, OutputKind::Local | OutputKind::Tar))
 }
 
@@ -173,9 +179,11 @@ fn announce(graph: &Graph, targets: &[VertexId], progress: &Progress) {
     }
 }
 
-/// How many steps there were, and how many of them were cached. FROM is none of them.
+/// How many steps there were, and how many of them were cached. FROM and fetching are none of them.
 fn counts(graph: &Graph, solved: &BTreeMap<VertexId, Solved<Rootfs>>) -> (usize, usize) {
-    let steps = solved.iter().filter(|(id, _)| !matches!(graph.vertex(**id).op, Op::Scratch | Op::Image(_)));
+    let steps = solved.iter().filter(|(id, _)| {
+        !matches!(graph.vertex(**id).op, Op::Scratch | Op::Image(_) | Op::Http(_) | Op::Git(_))
+    });
     let cached = steps.clone().filter(|(_, solved)| solved.outcome == Outcome::Cached).count();
     (steps.count(), cached)
 }

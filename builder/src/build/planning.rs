@@ -30,7 +30,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
     let host = Platform::host();
     let contexts = request.build_contexts.iter().map(|(name, context)| {
         let kind = match context {
-            NamedContext::Directory(_) => ContextKind::Directory,
+            NamedContext::Directory(_) | NamedContext::Remote(_) => ContextKind::Directory,
             NamedContext::Image(reference) => ContextKind::Image(reference.clone()),
             NamedContext::OciLayout { path, reference } => {
                 ContextKind::OciLayout { path: path.clone(), reference: reference.clone() }
@@ -62,10 +62,14 @@ fn context_name(name: &str) -> String {
     }
 }
 
-/// The directories among the named contexts, by lower-case name.
-pub(super) fn directories(request: &BuildRequest) -> BTreeMap<String, PathBuf> {
+/// The directories among the named contexts, by lower-case name; `fetched` has those of remote ones.
+pub(super) fn directories(
+    request: &BuildRequest,
+    fetched: &BTreeMap<String, PathBuf>,
+) -> BTreeMap<String, PathBuf> {
     let directories = request.build_contexts.iter().filter_map(|(name, context)| match context {
         NamedContext::Directory(path) => Some((context_name(name), path.clone())),
+        NamedContext::Remote(_) => Some((context_name(name), fetched.get(name)?.clone())),
         _ => None,
     });
     directories.collect()

@@ -61,6 +61,8 @@ pub fn resolve(
         },
         auth_files: auth_files.into_iter().flatten().collect(),
         registries: Registries { files, ..Registries::default() },
+        git_variables: git_variables(&set),
+        known_hosts: home.as_deref().map(|home| home.join(".ssh/known_hosts")).filter(|path| path.exists()),
         path: set("PATH"),
         term: text("TERM"),
         no_color: set("NO_COLOR").is_some(),
@@ -92,6 +94,26 @@ fn registry_files(named: Option<OsString>, config_home: Option<&Path>) -> Config
         },
         certificates: [certificates("containers"), certificates("docker")].concat(),
     }
+}
+
+/// What of the environment git is to see, under the names it knows.
+fn git_variables(set: &dyn Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
+    const PASSED: &[(&str, &str)] = &[
+        ("PATH", "PATH"),
+        ("http_proxy", "http_proxy"),
+        ("https_proxy", "https_proxy"),
+        ("HTTPS_PROXY", "HTTPS_PROXY"),
+        ("all_proxy", "all_proxy"),
+        ("ALL_PROXY", "ALL_PROXY"),
+        ("no_proxy", "no_proxy"),
+        ("NO_PROXY", "NO_PROXY"),
+        ("SSL_CERT_FILE", "GIT_SSL_CAINFO"),
+        ("SSL_CERT_DIR", "GIT_SSL_CAPATH"),
+        ("GIT_SSL_CAINFO", "GIT_SSL_CAINFO"),
+        ("GIT_SSL_CAPATH", "GIT_SSL_CAPATH"),
+    ];
+    let passed = PASSED.iter().filter_map(|(name, known)| Some((OsString::from(known), set(name)?)));
+    passed.collect()
 }
 
 fn below(directory: Option<&Path>, name: &str) -> Option<PathBuf> {

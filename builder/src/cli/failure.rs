@@ -9,6 +9,7 @@ use crate::bases::BaseError;
 use crate::export::ExportError;
 use crate::image::ImageError;
 use crate::import::ImportError;
+use crate::remote::RemoteError;
 use crate::store::StoreError;
 use crate::userns::UsernsError;
 use registry_client::client::RequestError;
@@ -45,16 +46,11 @@ pub enum UsageError {
     /// No context.
     #[error("the build context is missing; for the current directory write: build .")]
     NoContext,
-    /// A context that would have to be fetched.
-    #[error("{} is {what}: such contexts are not supported; fetch it first and give its directory", given.display())]
-    RemoteContext {
-        /// What it is.
-        what: &'static str,
-        /// What was given.
-        given: PathBuf,
-    },
-    /// A Dockerfile that would have to be fetched.
-    #[error("-f {}: a Dockerfile is not fetched; pipe it in with -f -", .0.display())]
+    /// A URL of a context or Dockerfile that cannot be used.
+    #[error(transparent)]
+    RemoteContext(RemoteError),
+    /// A Dockerfile in a repository that is not the context.
+    #[error("-f {} is a git repository; make it the context, and name the file in it with -f", .0.display())]
     RemoteDockerfile(PathBuf),
     /// `-f -` and the context `-`.
     #[error("standard input cannot be both the build context and the Dockerfile")]

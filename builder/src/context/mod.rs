@@ -20,7 +20,7 @@ mod walk;
 pub use digest::{EntryKind, EntrySummary, SourceDigest, digest_sources};
 pub use index::Index;
 pub use rules::ignore_rules;
-pub use stdin::{StdinContext, read_stdin};
+pub use stdin::{StdinContext, read_context, read_stdin};
 
 use crate::copy::{CopyError, CopySpec, IgnoreRules, SourceTree};
 use crate::rootfs::Root;

@@ -31,7 +31,15 @@ pub enum StdinContext {
 ///
 /// # Errors
 /// [`ContextError::Stdin`], [`ContextError::StdinTooLong`], [`ContextError::Archive`].
-pub fn read_stdin(mut input: impl Read, dir: &Path) -> Result<StdinContext, ContextError> {
+pub fn read_stdin(input: impl Read, dir: &Path) -> Result<StdinContext, ContextError> {
+    read_context(input, "standard input", dir)
+}
+
+/// As [`read_stdin`], of what comes from `place`.
+///
+/// # Errors
+/// As [`read_stdin`].
+pub fn read_context(mut input: impl Read, place: &str, dir: &Path) -> Result<StdinContext, ContextError> {
     let mut head = Vec::with_capacity(BLOCK);
     input.by_ref().take(BLOCK as u64).read_to_end(&mut head).map_err(ContextError::Stdin)?;
     let compression = Compression::of(&head[..head.len().min(MAGIC)]);
@@ -47,7 +55,7 @@ pub fn read_stdin(mut input: impl Read, dir: &Path) -> Result<StdinContext, Cont
     let root = Root::open(dir).map_err(|source| ContextError::Open { path: dir.to_owned(), source })?;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let options = Options {
-        archive: "standard input",
+        archive: place,
         path: b"",
         owner: Some((uid, gid)),
         times: Times::default(),

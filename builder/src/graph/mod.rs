@@ -21,7 +21,7 @@ mod tests;
 mod text;
 
 pub use op::{
-    BaseImages, BaseKey, BaseName, CopyOp, CopySource, Graph, HistoryEntry, ImagePlan, InlineScript, Op,
-    Origin, ResolvedBase, RunMount, RunOp, Vertex, VertexId, WorkdirOp,
+    BaseImages, BaseKey, BaseName, CopyOp, CopySource, Graph, HistoryEntry, HttpOp, ImagePlan, InlineScript,
+    Op, Origin, ResolvedBase, RunMount, RunOp, Vertex, VertexId, WorkdirOp,
 };
 pub use plan::{ContextKind, Plan, PlanOptions, plan};

@@ -8,7 +8,9 @@ use registry_client::digest::{DiffId, Digest};
 use registry_client::platform::Platform;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use url::Url;
 
+use crate::remote::{Checksum, GitSource};
 use crate::request::NetworkMode;
 
 /// Numbers the vertices of one graph; a vertex comes after all its inputs.
@@ -67,7 +69,7 @@ impl Vertex {
     pub(super) fn is_same_step(&self, other: &Self) -> bool {
         let on_same_platform = match self.op {
             Op::Image(_) | Op::Run(_) => self.platform == other.platform,
-            Op::Scratch | Op::Copy(_) | Op::Workdir(_) => true,
+            Op::Scratch | Op::Copy(_) | Op::Workdir(_) | Op::Http(_) | Op::Git(_) => true,
         };
         on_same_platform
             && (self.parent, self.span, self.ignore_cache) == (other.parent, other.span, other.ignore_cache)
@@ -90,6 +92,28 @@ pub enum Op {
     Copy(Box<CopyOp>),
     /// Makes a directory and its parents.
     Workdir(WorkdirOp),
+    /// A file by HTTP, alone in a root file system.
+    Http(Box<HttpOp>),
+    /// A directory of a git repository.
+    Git(Box<GitSource>),
+}
+
+impl Op {
+    /// Whether it brings files from elsewhere, and starts from nothing.
+    pub fn is_fetch(&self) -> bool {
+        matches!(self, Self::Http(_) | Self::Git(_))
+    }
+}
+
+/// A file by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOp {
+    /// Where it is.
+    pub url: Url,
+    /// Its name in the root file system.
+    pub name: String,
+    /// What it must be.
+    pub checksum: Option<Checksum>,
 }
 
 /// Which image, for which platform.
@@ -223,11 +247,29 @@ pub struct CopyOp {
     pub unpack: Option<bool>,
 }
 
+impl CopyOp {
+    /// Whether anything is looked up in its origin.
+    pub fn takes_paths(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, CopySource::Path(..)))
+    }
+}
+
 /// One source of a COPY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopySource {
     /// A path or pattern, with its place in the Dockerfile.
     Path(String, Span),
+    /// The file that a vertex fetched.
+    File {
+        /// The vertex.
+        vertex: VertexId,
+        /// Its name there.
+        name: String,
+        /// `ADD --unpack`: it is extracted if it is an archive.
+        unpack: bool,
+    },
+    /// All files of the repository that a vertex fetched.
+    Repository(VertexId),
     /// A here-document.
     Inline {
         /// File name.

@@ -519,6 +519,12 @@ impl<'a> Planner<'a> {
         VertexId(self.vertices.len() - 1)
     }
 
+    /// The vertex that fetches the same already.
+    pub(super) fn fetching(&self, op: &Op, ignore_cache: bool) -> Option<VertexId> {
+        let same = |vertex: &Vertex| vertex.ignore_cache == ignore_cache && vertex.op == *op;
+        self.vertices.iter().position(same).map(VertexId)
+    }
+
     /// The vertex of an image's root file system, made once for each image.
     pub(super) fn image_vertex(
         &mut self,

@@ -390,7 +390,7 @@ fn what_a_dockerfile_may_not_take_by_itself() {
         [NetworkMode::None, NetworkMode::Default]
     );
     assert_eq!(errors("FROM scratch\nRUN --security=insecure x\n", &options()).len(), 1);
-    assert_eq!(errors("FROM scratch\nADD http://h/x /\nCOPY git@h:x /\n", &options()).len(), 2);
+    assert_eq!(errors("FROM scratch\nCOPY http://h/x /\nCOPY git@h:x /\n", &options()).len(), 2);
 }
 
 #[test]

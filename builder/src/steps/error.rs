@@ -3,6 +3,8 @@
 use crate::bases::BaseError;
 use crate::copy::CopyError;
 use crate::emulation::EmulationError;
+use crate::fetch::git::GitError;
+use crate::fetch::http::HttpError;
 use crate::graph::{Vertex, VertexId};
 use crate::layer::tree::ScanError;
 use crate::rootfs::user::UserError;
@@ -83,6 +85,12 @@ pub enum Cause {
         /// Why.
         source: io::Error,
     },
+    /// A file elsewhere cannot be had.
+    #[error(transparent)]
+    Http(Box<HttpError>),
+    /// A repository cannot be had.
+    #[error(transparent)]
+    Git(Box<GitError>),
     /// The build was stopped.
     #[error("stopped")]
     Cancelled,
@@ -127,6 +135,18 @@ impl From<BaseError> for Cause {
     }
 }
 
+impl From<HttpError> for Cause {
+    fn from(error: HttpError) -> Self {
+        Self::Http(Box::new(error))
+    }
+}
+
+impl From<GitError> for Cause {
+    fn from(error: GitError) -> Self {
+        Self::Git(Box::new(error))
+    }
+}
+
 impl From<EmulationError> for Cause {
     fn from(error: EmulationError) -> Self {
         Self::Emulation(Box::new(error))
@@ -156,6 +176,7 @@ impl StepError {
         let (code, help) = match &self.cause {
             Cause::Exit { .. } => ("run-failed", None),
             Cause::Copy(_) => ("copy-failed", None),
+            Cause::Http(_) | Cause::Git(_) => ("fetch-failed", None),
             Cause::User(_) => ("unknown-user", None),
             Cause::Emulation(error) => ("foreign-platform", error.help()),
             Cause::Sandbox(error) => ("step-failed", error.help().map(str::to_owned)),

@@ -5,10 +5,13 @@
 
 use super::state::Rootfs;
 use crate::content::{ContentId, Encoder};
-use crate::graph::{CopyOp, CopySource, Op, Origin, RunOp, Vertex};
+use crate::fetch::git::Commit;
+use crate::graph::{CopyOp, CopySource, HttpOp, Op, Origin, RunOp, Vertex};
+use crate::remote::GitSource;
 use crate::request::NetworkMode;
 use crate::solve::Inputs;
 use dockerfile_parser::ast::{MountKind, Security};
+use registry_client::digest::Digest;
 
 /// What a step reads besides its parent, by content: one for each origin in the operation, in order.
 pub(super) type Reads<'a> = &'a dyn Fn(usize, &Origin) -> Option<ContentId>;
@@ -52,6 +55,11 @@ fn key(vertex: &Vertex, inputs: &Inputs<Rootfs>, how: &str, reads: Reads<'_>) ->
     encoder.text(how);
     match &vertex.op {
         Op::Scratch | Op::Image(_) => return None,
+        Op::Http(http) => {
+            encoder.text("http").text(&http.name).text(&http.checksum.as_ref()?.to_string());
+        }
+        // Which commit is meant, a server has to be asked.
+        Op::Git(_) => return None,
         Op::Run(run) => {
             // Files are put in place in the same way on every platform; programs are not.
             encoder.text("run").text(&vertex.platform.to_string()).id(&parent);
@@ -59,7 +67,7 @@ fn key(vertex: &Vertex, inputs: &Inputs<Rootfs>, how: &str, reads: Reads<'_>) ->
         }
         Op::Copy(copy) => {
             encoder.text("copy").id(&parent);
-            copy_op(&mut encoder, copy, reads)?;
+            copy_op(&mut encoder, copy, inputs, reads)?;
         }
         Op::Workdir(workdir) => {
             encoder.text("workdir").id(&parent);
@@ -117,7 +125,7 @@ fn run_op(encoder: &mut Encoder, run: &RunOp, reads: Reads<'_>) -> Option<()> {
     Some(())
 }
 
-fn copy_op(encoder: &mut Encoder, copy: &CopyOp, reads: Reads<'_>) -> Option<()> {
+fn copy_op(encoder: &mut Encoder, copy: &CopyOp, inputs: &Inputs<Rootfs>, reads: Reads<'_>) -> Option<()> {
     encoder.text(&copy.destination);
     for text in [&copy.chown, &copy.chmod] {
         encoder.option(text.as_deref().map(str::as_bytes));
@@ -131,6 +139,13 @@ fn copy_op(encoder: &mut Encoder, copy: &CopyOp, reads: Reads<'_>) -> Option<()>
         match source {
             // Where the files are taken from does not matter; what they are and where they land does.
             CopySource::Path(..) => paths = true,
+            CopySource::File { vertex, name, unpack } => {
+                let content = &inputs.reads.get(vertex)?.content;
+                encoder.text("file").text(name).number(u64::from(*unpack)).id(content);
+            }
+            CopySource::Repository(vertex) => {
+                encoder.text("repository").id(&inputs.reads.get(vertex)?.content);
+            }
             CopySource::Inline { name, text } => {
                 encoder.text("inline").text(name).text(text);
             }
@@ -147,6 +162,25 @@ fn copy_op(encoder: &mut Encoder, copy: &CopyOp, reads: Reads<'_>) -> Option<()>
     Some(())
 }
 
+/// The key of a file by HTTP: its bytes and its name.
+pub(super) fn file(http: &HttpOp, digest: &Digest) -> ContentId {
+    let mut encoder = Encoder::new("slipway fetched file v1");
+    encoder.text(&http.name).text(&digest.to_string());
+    encoder.finish()
+}
+
+/// The key of a directory of a repository.
+pub(super) fn repository(source: &GitSource, commit: &Commit) -> ContentId {
+    let mut encoder = Encoder::new("slipway repository v1");
+    encoder.text(&commit.id).text(&source.subdir).number(u64::from(source.skip_submodules));
+    // URLs of submodules may be relative to that of the repository; .git holds it and the name of the branch.
+    encoder.text(&crate::remote::redacted(&source.remote));
+    if source.keep_git_dir == Some(true) {
+        encoder.option(commit.reference.as_deref().map(str::as_bytes));
+    }
+    encoder.finish()
+}
+
 /// What the key of a vertex is made of, in words: kept with the record, for explaining why a later key differs.
 pub(super) fn described(vertex: &Vertex, inputs: &Inputs<Rootfs>) -> Vec<(String, String)> {
     let mut described = vec![
@@ -157,6 +191,8 @@ pub(super) fn described(vertex: &Vertex, inputs: &Inputs<Rootfs>) -> Vec<(String
     let mut add = |name: &str, value: &str| described.push((name.to_owned(), value.to_owned()));
     match &vertex.op {
         Op::Scratch | Op::Image(_) => {}
+        Op::Http(http) => add("url", &crate::remote::redacted(http.url.as_str())),
+        Op::Git(source) => add("repository", &source.to_string()),
         Op::Run(run) => {
             add("args", &run.args.join("\0"));
             for (name, value) in &run.env {

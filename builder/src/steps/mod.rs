@@ -4,6 +4,7 @@
 //! key ─ state          pure: names of inputs and results
 //! worker               the solver's Worker: look-up, execution, early cutoff, progress
 //!   ├─ run ─ mounts ─ logs     a program in a sandbox
+//!   ├─ fetch                   files by HTTP, repositories
 //!   ├─ put                     COPY, ADD and WORKDIR on an overlay mount
 //!   └─ commit                  an upper directory becomes a snapshot
 //! ```
@@ -11,6 +12,7 @@
 mod commit;
 mod contexts;
 mod error;
+mod fetch;
 mod key;
 mod logs;
 mod mounts;
@@ -21,5 +23,6 @@ mod worker;
 
 pub use contexts::Contexts;
 pub use error::{Cause, StepError};
+pub use mounts::read_secret;
 pub use state::{Layer, Rootfs};
 pub use worker::{OnDone, StepWorker, Surroundings};

@@ -163,11 +163,7 @@ impl StepWorker {
         let Some(source) = self.around.secrets.get(&id) else {
             return if mount.required { Err(Cause::Secret { id }) } else { Ok(()) };
         };
-        let bytes = match source {
-            SecretSource::Value(value) => value.clone(),
-            SecretSource::File(path) => read_secret(path)
-                .map_err(Cause::io(format!("read the secret {id:?} from {}", path.display())))?,
-        };
+        let bytes = read_secret(source).map_err(Cause::io(format!("read the secret {id:?}")))?;
         prepared.secrets.push(bytes.clone());
         if let Some(name) = &mount.env {
             let value = String::from_utf8(bytes.clone()).map_err(|_| Cause::Mount {
@@ -264,12 +260,24 @@ fn own(directory: &Path, mode: u32, (uid, gid): (Option<u32>, Option<u32>)) -> R
     std::fs::set_permissions(directory, PermissionsExt::from_mode(mode)).map_err(failed())
 }
 
-fn read_secret(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The value of a secret.
+///
+/// # Errors
+/// When its file cannot be read, or is larger than BuildKit takes.
+pub fn read_secret(source: &SecretSource) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
+    let path = match source {
+        SecretSource::Value(value) => return Ok(value.clone()),
+        SecretSource::File(path) => path,
+    };
+    let named =
+        |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(SECRET_LIMIT + 1).read_to_end(&mut bytes)?;
+    let file = std::fs::File::open(path).map_err(named)?;
+    file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes).map_err(named)?;
     if bytes.len() as u64 > SECRET_LIMIT {
-        return Err(std::io::Error::other(format!("it is larger than {} KiB", SECRET_LIMIT >> 10)));
+        let why = format!("{} is larger than {} KiB", path.display(), SECRET_LIMIT >> 10);
+        return Err(std::io::Error::other(why));
     }
     Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use super::StepWorker;
 use super::error::Cause;
-use super::state::Rootfs;
+use super::state::{Layer, Rootfs};
 use crate::blocking::blocking;
 use crate::content::ContentId;
 use crate::context::digest_sources;
@@ -15,6 +15,14 @@ use crate::solve::Inputs;
 use crate::store::ActiveSnapshot;
 use std::path::{Path, PathBuf};
 
+/// Sources that are copied in one go.
+enum Group {
+    /// Paths of the origin, here-documents, downloaded files.
+    Together(Vec<copy::CopySource>),
+    /// All that is in this directory.
+    Repository(PathBuf),
+}
+
 impl StepWorker {
     /// The content that a COPY takes, as it will land.
     pub(super) async fn copy_content(
@@ -22,7 +30,11 @@ impl StepWorker {
         copy: &CopyOp,
         inputs: &Inputs<Rootfs>,
     ) -> Result<Option<ContentId>, Cause> {
-        let spec = self.spec(copy, None)?;
+        let paths = copy.sources.iter().filter_map(|source| match source {
+            CopySource::Path(path, _) => Some(copy::CopySource::Path { pattern: path.clone() }),
+            _ => None,
+        });
+        let spec = self.spec(copy, None, paths.collect())?;
         let Some(tree) = self.origin(&copy.origin, inputs).await? else { return Ok(None) };
         blocking(move || Ok(Some(digest_sources(&spec, &tree.tree(), tree.index())?.id))).await
     }
@@ -47,7 +59,16 @@ impl StepWorker {
                 Some((owner.uid, owner.gid))
             }
         };
-        let spec = self.spec(copy, owner)?;
+        let mut groups = Vec::new();
+        for group in self.groups(copy, inputs)? {
+            groups.push(match group {
+                Group::Together(sources) => (self.spec(copy, owner, sources)?, None),
+                Group::Repository(files) => {
+                    let everything = copy::CopySource::Path { pattern: "/".to_owned() };
+                    (self.spec(copy, owner, vec![everything])?, Some(files))
+                }
+            });
+        }
         let from = self.origin(&copy.origin, inputs).await?;
         let place = match copy.origin {
             Origin::Context => "the build context, which is empty",
@@ -68,7 +89,18 @@ impl StepWorker {
             };
             let to = overlay_rw(&lowers, &active.upper(), &active.work())
                 .map_err(Cause::io("mount the root file system"))?;
-            let warnings = copy::copy_until(&spec, &tree, &to, &cancellation)?.warnings;
+            let mut warnings = Vec::new();
+            for (spec, files) in groups {
+                let copied = match files {
+                    None => copy::copy_until(&spec, &tree, &to, &cancellation)?,
+                    Some(files) => {
+                        let root = Root::open(&files).map_err(Cause::io("open the files of a repository"))?;
+                        let tree = SourceTree { root: &root, place: "the repository", ignore: None };
+                        copy::copy_until(&spec, &tree, &to, &cancellation)?
+                    }
+                };
+                warnings.extend(copied.warnings);
+            }
             Ok::<_, Cause>((active, warnings))
         })
         .await?;
@@ -78,9 +110,60 @@ impl StepWorker {
         Ok(active)
     }
 
+    /// The sources in their order. Those of the engine's one source tree go together, so that several of them under
+    /// one name are noticed; a repository is a tree of its own.
+    fn groups(&self, copy: &CopyOp, inputs: &Inputs<Rootfs>) -> Result<Vec<Group>, Cause> {
+        let mut groups = Vec::new();
+        let mut together = Vec::new();
+        for source in &copy.sources {
+            together.push(match source {
+                CopySource::Path(path, _) => copy::CopySource::Path { pattern: path.clone() },
+                CopySource::Inline { name, text } => {
+                    copy::CopySource::Inline { name: name.clone(), bytes: text.clone().into_bytes() }
+                }
+                CopySource::File { vertex, name, unpack } => copy::CopySource::File {
+                    path: self.brought(*vertex, inputs)?.join(name),
+                    name: name.clone(),
+                    mode: 0o600,
+                    modified: None,
+                    unpack: if *unpack { Unpack::Always } else { Unpack::Never },
+                },
+                CopySource::Repository(vertex) => {
+                    if !together.is_empty() {
+                        groups.push(Group::Together(std::mem::take(&mut together)));
+                    }
+                    groups.push(Group::Repository(self.brought(*vertex, inputs)?));
+                    continue;
+                }
+            });
+        }
+        if !together.is_empty() {
+            groups.push(Group::Together(together));
+        }
+        Ok(groups)
+    }
+
+    /// The directory of what a vertex fetched.
+    fn brought(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Result<PathBuf, Cause> {
+        let layers = inputs.reads.get(&vertex).map(|rootfs| &rootfs.layers[..]);
+        let snapshot = match layers {
+            Some([Layer::Snapshot(id)]) => self.around.store.snapshots().get(id),
+            _ => None,
+        };
+        snapshot.map(|snapshot| snapshot.upper()).ok_or_else(|| Cause::Io {
+            doing: "find what was fetched".to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })
+    }
+
     /// What the copy engine is asked for. Owners do not matter to the content of a context, so the id of what is
     /// copied can be had without looking up `--chown`, which is in the key by itself.
-    fn spec(&self, copy: &CopyOp, chown: Option<(u32, u32)>) -> Result<CopySpec, Cause> {
+    fn spec(
+        &self,
+        copy: &CopyOp,
+        chown: Option<(u32, u32)>,
+        sources: Vec<copy::CopySource>,
+    ) -> Result<CopySpec, Cause> {
         let chmod = match &copy.chmod {
             None => None,
             Some(given) => Some(
@@ -89,15 +172,9 @@ impl StepWorker {
                     .map_err(|error| Cause::Chmod { given: given.clone(), why: error.to_string() })?,
             ),
         };
-        let sources = copy.sources.iter().map(|source| match source {
-            CopySource::Path(path, _) => copy::CopySource::Path { pattern: path.clone() },
-            CopySource::Inline { name, text } => {
-                copy::CopySource::Inline { name: name.clone(), bytes: text.clone().into_bytes() }
-            }
-        });
         let epoch = self.around.epoch;
         Ok(CopySpec {
-            sources: sources.collect(),
+            sources,
             destination: PathBuf::from(&copy.destination),
             chown,
             ownership: match copy.origin {

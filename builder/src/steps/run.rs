@@ -122,7 +122,7 @@ impl StepWorker {
     }
 
     /// Waits until the user wants to stop, or another step has failed.
-    async fn stop_wanted(&self) {
+    pub(super) async fn stop_wanted(&self) {
         loop {
             let pause = tokio::time::sleep(std::time::Duration::from_millis(50));
             tokio::select! {

@@ -1,6 +1,7 @@
 //! The solver's worker.
 
 use super::error::{Cause, StepError};
+use super::fetch::Fetched;
 use super::key;
 use super::state::{Layer, Rootfs};
 use super::{Contexts, commit};
@@ -8,11 +9,13 @@ use crate::bases::Bases;
 use crate::cancel::Cancellation;
 use crate::content::ContentId;
 use crate::emulation::Emulators;
+use crate::fetch::git::GitAccess;
 use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
 use crate::solve::{Inputs, Outcome, Solved, Worker};
 use crate::store::{ActiveSnapshot, StepRecord, Store};
+use registry_client::client::Client;
 use registry_client::digest::DiffId;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -37,6 +40,10 @@ pub struct Surroundings {
     pub emulators: Arc<Emulators>,
     /// Tells when the user wants to stop.
     pub cancellation: Cancellation,
+    /// Reaches what is elsewhere.
+    pub client: Client,
+    /// How git reaches servers.
+    pub git: GitAccess,
     /// Whether this process may mount, chown and make namespaces.
     pub privileged: bool,
     /// `--secret`.
@@ -58,7 +65,9 @@ pub struct StepWorker {
     pub(super) around: Surroundings,
     stopped: AtomicBool,
     /// Image vertices whose layers were fetched, so that progress tells it once.
-    fetched: Mutex<HashSet<VertexId>>,
+    unpacked: Mutex<HashSet<VertexId>>,
+    /// What was asked of servers.
+    pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
     on_done: Box<dyn OnDone>,
 }
@@ -72,8 +81,9 @@ pub trait OnDone: Send + Sync + std::fmt::Debug {
 impl StepWorker {
     /// A worker for `graph`.
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
-        let (stopped, fetched) = (AtomicBool::new(false), Mutex::default());
-        Self { graph, around, stopped, fetched, on_done }
+        let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
+        let fetched = Fetched::default();
+        Self { graph, around, stopped, unpacked, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -126,7 +136,7 @@ impl StepWorker {
         let image = self.image_of(layers);
         let step = image.map_or(StepId(0), Self::step);
         let first =
-            image.is_some_and(|id| self.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(id));
+            image.is_some_and(|id| self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(id));
         let started = Instant::now();
         if first {
             around.progress.send(Event::Started { step });
@@ -186,8 +196,8 @@ impl StepWorker {
 
     /// Tells progress about images whose layers nobody needed.
     pub fn tell_unused_images(&self, needed: impl Iterator<Item = VertexId>) {
-        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in needed.filter(|id| matches!(self.vertex(*id).op, Op::Image(_)) && !fetched.contains(id)) {
+        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in needed.filter(|id| matches!(self.vertex(*id).op, Op::Image(_)) && !unpacked.contains(id)) {
             self.around.progress.send(Event::Cached { step: Self::step(id) });
         }
     }
@@ -261,7 +271,8 @@ impl Worker for StepWorker {
         inputs: &Inputs<Rootfs>,
     ) -> Result<Option<ContentId>, StepError> {
         let reads = match &self.vertex(vertex).op {
-            Op::Copy(copy) if copy.origin != Origin::Empty => {
+            Op::Http(_) | Op::Git(_) => return self.source_key(vertex).await.map_err(Self::failed(vertex)),
+            Op::Copy(copy) if copy.origin != Origin::Empty && copy.takes_paths() => {
                 vec![self.copy_content(copy, inputs).await.map_err(Self::failed(vertex))?]
             }
             Op::Run(run) => self.mount_contents(run, inputs).await.map_err(Self::failed(vertex))?,
@@ -273,7 +284,12 @@ impl Worker for StepWorker {
 
     async fn lookup(&self, vertex: VertexId, key: &ContentId, inputs: &Inputs<Rootfs>) -> Option<Rootfs> {
         let record = self.recorded(key)?;
-        let parent = inputs.parent.as_ref()?;
+        let nothing = Rootfs::empty();
+        let parent = match &inputs.parent {
+            Some(parent) => parent,
+            None if self.vertex(vertex).op.is_fetch() => &nothing,
+            None => return None,
+        };
         (record.parent == key::start(self.vertex(vertex), inputs))
             .then(|| parent.with(record.snapshot, &record.diff))
     }
@@ -321,12 +337,16 @@ impl Worker for StepWorker {
         let parent = inputs.parent.as_ref().unwrap_or(&empty);
         let lowers = self.directories(parent).await.map_err(&failed)?;
         let step = Self::step(vertex);
-        let started = Instant::now();
-        self.around.progress.send(Event::Started { step });
+        let (started, first) = self.fetched.begin(vertex);
+        if first {
+            self.around.progress.send(Event::Started { step });
+        }
         let result = match &self.vertex(vertex).op {
             Op::Run(run) => self.run(vertex, run, inputs, lowers).await,
             Op::Copy(copy) => self.put(vertex, copy, inputs, lowers).await,
             Op::Workdir(workdir) => self.workdir(workdir, lowers).await,
+            Op::Http(http) => self.bring_file(vertex, http).await,
+            Op::Git(source) => self.bring_repository(vertex, source).await,
             Op::Scratch | Op::Image(_) => unreachable!("they have no step to run"),
         };
         let result = match result {
@@ -352,7 +372,7 @@ impl Worker for StepWorker {
     fn done(&self, vertex: VertexId, solved: &Solved<Rootfs>) {
         let op = &self.vertex(vertex).op;
         if let (Op::Image(_), true) = (op, self.is_unpacked(&solved.state)) {
-            self.fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex);
+            self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex);
             self.around.progress.send(Event::Cached { step: Self::step(vertex) });
         }
         if solved.outcome == Outcome::Cached && !matches!(op, Op::Scratch | Op::Image(_)) {

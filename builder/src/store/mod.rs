@@ -11,6 +11,8 @@
 //! cache/slots/<hash>                         the last key of a step of a Dockerfile, for explaining a miss
 //! cache/blobs/<hex of the DiffID>            compressed forms of a layer that are in blobs/
 //! cache/synced                               see below
+//! cache/files/<hash>                         what servers said of files that were downloaded
+//! git/<hash>/                                bare repositories of git remotes
 //! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
 //! tmp/<random>/                              what a process is making, and its garbage
 //! locks/                                     `store`, and a file per key while it is held
@@ -44,6 +46,7 @@ mod logs;
 mod records;
 mod scratch;
 mod snapshots;
+mod sources;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -59,6 +62,7 @@ pub use lock::KeyLock;
 pub use logs::Logs;
 pub use records::{Records, StepRecord};
 pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
+pub use sources::KnownFile;
 
 use crate::rootfs::XattrFlavor;
 use document::Durability;

@@ -21,4 +21,5 @@ mod platforms;
 mod real;
 mod registries;
 mod registry_errors;
+mod remote;
 mod store_full;

@@ -115,7 +115,7 @@ impl Answer {
     }
 }
 
-async fn chunk(
+pub(crate) async fn chunk(
     response: &mut Response,
     idle_timeout: Duration,
     asked: &Asked,

@@ -10,7 +10,7 @@ const TEXT_LIMIT: usize = 400;
 /// What was asked, of whom; it reads after the word "cannot".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The registry, as the reference names it.
+    /// The registry, as the reference names it; empty when the action names all.
     pub registry: Arc<str>,
     /// The repository; empty when the registry as a whole was asked.
     pub repository: Arc<str>,
@@ -20,6 +20,9 @@ pub struct Asked {
 
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.registry.is_empty() {
+            return f.write_str(&self.action);
+        }
         write!(f, "{} at {}", self.action, self.registry)?;
         if self.repository.is_empty() { Ok(()) } else { write!(f, "/{}", self.repository) }
     }

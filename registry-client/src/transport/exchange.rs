@@ -60,6 +60,16 @@ impl Transport {
         Err(protocol(format!("it redirects more than {REDIRECTS} times")))
     }
 
+    /// [`Self::exchange`] for what is in no registry: nothing is added to the call.
+    pub(crate) async fn exchange_once(
+        &self,
+        server: &Origin,
+        url: Url,
+        call: &Call,
+    ) -> Result<Response, RequestError> {
+        self.exchange(server, call.method.clone(), url, call, None).await
+    }
+
     /// Sends one request and waits for the head of its answer.
     pub(super) async fn exchange(
         &self,

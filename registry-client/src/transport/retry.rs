@@ -93,7 +93,7 @@ pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// An IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`) in seconds since 1970.
-fn http_date(text: &str) -> Option<u64> {
+pub(crate) fn http_date(text: &str) -> Option<u64> {
     let (_, text) = text.split_once(", ")?;
     let fields: Vec<&str> = text.split(' ').collect();
     let [day, month, year, time, "GMT"] = fields[..] else { return None };

@@ -3,8 +3,9 @@
 use super::args::BuildArgs;
 use crate::cli::environment::Lookup;
 use crate::cli::failure::UsageError;
-use crate::cli::spec::{SpecError, context, flag, output};
+use crate::cli::spec::{SpecError, flag, output};
 use crate::environment::Environment;
+use crate::remote::{self, Remote};
 use crate::request::{
     Annotation, AnnotationPlace, BuildRequest, ContextSource, DockerfileSource, NoCache, Output, OutputKind,
 };
@@ -100,9 +101,10 @@ fn context_of(context: Option<&OsStr>) -> Result<ContextSource, UsageError> {
     }
     let path = Path::new(context);
     // A directory that happens to be called `github.com/x` is a directory.
-    match context.to_str().and_then(context::remote) {
-        Some(what) if !path.is_dir() => Err(UsageError::RemoteContext { what, given: path.into() }),
-        _ => Ok(ContextSource::Directory(path.into())),
+    let text = context.to_str().filter(|_| !path.is_dir());
+    match text.map(remote::of_context).transpose().map_err(UsageError::RemoteContext)?.flatten() {
+        Some(remote) => Ok(ContextSource::Remote(remote)),
+        None => Ok(ContextSource::Directory(path.into())),
     }
 }
 
@@ -111,8 +113,9 @@ fn dockerfile_of(file: Option<PathBuf>) -> Result<DockerfileSource, UsageError> 
     if file == Path::new("-") {
         return Ok(DockerfileSource::Stdin);
     }
-    match file.to_str().and_then(context::remote) {
-        Some(_) => Err(UsageError::RemoteDockerfile(file)),
+    match file.to_str().map(remote::of_add).transpose().map_err(UsageError::RemoteContext)?.flatten() {
+        Some(Remote::Http(url)) => Ok(DockerfileSource::Remote(url)),
+        Some(Remote::Git(_)) => Err(UsageError::RemoteDockerfile(file)),
         None => Ok(DockerfileSource::Path(file)),
     }
 }

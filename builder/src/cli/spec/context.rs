@@ -1,30 +1,17 @@
 //! The build context, and `--build-context name=...`.
 
 use super::SpecError;
+use crate::remote;
 use crate::request::NamedContext;
-
-/// Says of a context or Dockerfile that is no local path what it is: the forms `docker` fetches from elsewhere.
-pub fn remote(value: &str) -> Option<&'static str> {
-    let lower = value.to_ascii_lowercase();
-    let any = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
-    if any(&["git://", "ssh://", "git@", "github.com/"]) {
-        Some("a git repository")
-    } else if any(&["http://", "https://"]) {
-        // `#ref:directory` may follow the `.git` of a repository.
-        let path = lower.split(['#', '?']).next().unwrap_or_default();
-        Some(if path.ends_with(".git") { "a git repository" } else { "a URL" })
-    } else {
-        None
-    }
-}
 
 /// Reads `name=value` of `--build-context`.
 ///
 /// # Errors
 /// [`SpecError`] for another shape, and for the kinds of contexts that are not supported.
 pub fn parse(value: &str) -> Result<(String, NamedContext), SpecError> {
-    const SHAPE: SpecError =
-        SpecError::Shape("write name=directory, name=docker-image://reference or name=oci-layout://path");
+    const SHAPE: SpecError = SpecError::Shape(
+        "write name=directory, name=URL, name=docker-image://reference or name=oci-layout://path",
+    );
     let (name, place) = value.split_once('=').ok_or(SHAPE)?;
     if name.is_empty() || place.is_empty() {
         return Err(SHAPE);
@@ -38,13 +25,13 @@ pub fn parse(value: &str) -> Result<(String, NamedContext), SpecError> {
             what: format!("the context {place}"),
             why: "targets of a bake file name each other so, and bake is not there",
         });
-    } else if let Some(what) = remote(place) {
-        return Err(SpecError::Refused {
-            what: format!("{what} as a context"),
-            why: "fetch it first and give its directory",
-        });
     } else {
-        NamedContext::Directory(place.into())
+        match remote::of_context(place).map_err(|error| SpecError::Remote(error.to_string()))? {
+            // As with BuildKit, a named context is no repository because of its first component alone.
+            Some(_) if place.starts_with("github.com/") => NamedContext::Directory(place.into()),
+            Some(remote) => NamedContext::Remote(remote),
+            None => NamedContext::Directory(place.into()),
+        }
     };
     Ok((name.to_owned(), context))
 }
@@ -92,7 +79,7 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let shape = "write name=directory, name=docker-image://reference or name=oci-layout://path";
+        let shape = "write name=directory, name=URL, name=docker-image://reference or name=oci-layout://path";
         for (text, want) in [
             ("src", shape),
             ("=dir", shape),
@@ -100,12 +87,8 @@ mod tests {
             ("b=oci-layout://", "write oci-layout://path[:tag][@digest]"),
             ("b=oci-layout://x:", "write oci-layout://path[:tag][@digest]"),
             (
-                "b=https://example.org/x.git#main",
-                "a git repository as a context is not supported: fetch it first and give its directory",
-            ),
-            (
-                "b=https://example.org/x.tar",
-                "a URL as a context is not supported: fetch it first and give its directory",
+                "b=https://example.org/x.git?what=1",
+                "a git URL has no query key \"what\"; it has ref, branch, tag, commit, checksum, subdir, keep-git-dir, submodules and mtime",
             ),
             (
                 "b=target:base",

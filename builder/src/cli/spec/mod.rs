@@ -66,6 +66,9 @@ pub enum SpecError {
         /// Why not, or what to do instead.
         why: &'static str,
     },
+    /// A URL that cannot be used.
+    #[error("{0}")]
+    Remote(String),
     /// A file that cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),

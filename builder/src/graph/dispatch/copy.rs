@@ -1,7 +1,8 @@
 //! COPY, ADD and WORKDIR: steps that put files in place.
 
-use super::super::op::{CopyOp, CopySource, Op, Origin, WorkdirOp};
+use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, Vertex, VertexId, WorkdirOp};
 use super::Dispatch;
+use crate::remote::{self, Checksum, Remote};
 use dockerfile_parser::ast::{Add, Copy, CopyOptions, Source, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
 use std::fmt::Write;
@@ -12,6 +13,8 @@ struct Particulars {
     origin: Origin,
     parents: bool,
     unpack: Option<bool>,
+    /// For each source what brings it, when it is elsewhere.
+    fetched: Vec<Option<CopySource>>,
 }
 
 impl Dispatch<'_, '_> {
@@ -20,29 +23,135 @@ impl Dispatch<'_, '_> {
             None => Origin::Context,
             Some(from) => self.origin(&from.text, from.span)?,
         };
-        let particulars = Particulars { add: false, origin, parents: copy.parents, unpack: None };
+        let particulars =
+            Particulars { add: false, origin, parents: copy.parents, unpack: None, fetched: Vec::new() };
         self.put(&copy.sources, &copy.destination, &copy.options, particulars)
     }
 
     pub(super) fn add(&mut self, add: &Add) -> Result<(), Diagnostic> {
+        let sources = self.remotes(add)?;
+        let local = sources.iter().any(Option::is_none);
+        let git = sources.iter().flatten().any(|remote| matches!(remote, Remote::Git(_)));
         if let Some(checksum) = &add.checksum {
-            return Err(Diagnostic::error(
-                "checksum-of-local",
-                self.place(checksum.span),
-                "--checksum needs a URL or a git repository as the source",
-            )
-            .help("the build context is not checked against a digest; remove --checksum"));
+            if local {
+                return Err(Diagnostic::error(
+                    "checksum-of-local",
+                    self.place(checksum.span),
+                    "--checksum needs a URL or a git repository as the source",
+                )
+                .help("the build context is not checked against a digest; remove --checksum"));
+            }
+            if sources.len() > 1 {
+                return Err(Diagnostic::error(
+                    "checksum-of-several",
+                    self.place(checksum.span),
+                    "--checksum is of one source, and there are several",
+                )
+                .help("write an ADD for each"));
+            }
         }
-        if add.keep_git_dir.is_some() {
+        if add.keep_git_dir.is_some() && !git {
             return Err(Diagnostic::error(
                 "keep-git-dir-of-local",
                 self.place(self.instruction.span),
                 "--keep-git-dir needs a git repository as the source",
             ));
         }
+        let checksum = self.option(add.checksum.as_ref())?;
+        let mut fetched = Vec::with_capacity(sources.len());
+        for (source, remote) in add.sources.iter().zip(sources) {
+            let Source::Path(word) = source else {
+                fetched.push(None);
+                continue;
+            };
+            fetched.push(match remote {
+                None => None,
+                Some(remote) => Some(self.fetch(remote, word, checksum.as_deref(), add)?),
+            });
+        }
         let particulars =
-            Particulars { add: true, origin: Origin::Context, parents: false, unpack: add.unpack };
+            Particulars { add: true, origin: Origin::Context, parents: false, unpack: add.unpack, fetched };
         self.put(&add.sources, &add.destination, &add.options, particulars)
+    }
+
+    /// What of the sources is elsewhere.
+    fn remotes(&mut self, add: &Add) -> Result<Vec<Option<Remote>>, Diagnostic> {
+        let mut remotes = Vec::with_capacity(add.sources.len());
+        for source in &add.sources {
+            remotes.push(match source {
+                Source::Heredoc(_) => None,
+                Source::Path(word) => {
+                    let text = self.expand_quietly(word);
+                    remote::of_add(&text).map_err(|error| self.bad_url(word, &error.to_string()))?
+                }
+            });
+        }
+        Ok(remotes)
+    }
+
+    fn bad_url(&self, word: &Word, why: &str) -> Diagnostic {
+        Diagnostic::error("bad-url", self.place(word.span), why.to_owned())
+    }
+
+    /// The vertex that brings a source from elsewhere.
+    fn fetch(
+        &mut self,
+        remote: Remote,
+        word: &Word,
+        checksum: Option<&str>,
+        add: &Add,
+    ) -> Result<CopySource, Diagnostic> {
+        match remote {
+            Remote::Http(url) => {
+                let checksum = checksum.map(str::parse::<Checksum>).transpose();
+                let checksum = checksum.map_err(|why| self.bad_url(word, &format!("--checksum: {why}")))?;
+                let name = remote::file_name(&url);
+                let shown = remote::redacted(url.as_str());
+                let op = Op::Http(Box::new(HttpOp { url, name: name.clone(), checksum }));
+                let vertex = self.source(op, &shown, word);
+                Ok(CopySource::File { vertex, name, unpack: add.unpack == Some(true) })
+            }
+            Remote::Git(mut source) => {
+                if let Some(checksum) = checksum {
+                    let checksum = checksum.to_ascii_lowercase();
+                    let is_commit = checksum.len() >= 7 && checksum.bytes().all(|b| b.is_ascii_hexdigit());
+                    if !is_commit {
+                        return Err(self.bad_url(word, "--checksum of a repository is the id of a commit"));
+                    }
+                    if source.checksum.as_ref().is_some_and(|other| *other != checksum) {
+                        return Err(self.bad_url(word, "--checksum and the URL name different commits"));
+                    }
+                    source.checksum = Some(checksum);
+                }
+                match (add.keep_git_dir, source.keep_git_dir) {
+                    (Some(flag), Some(query)) if flag != query => {
+                        return Err(self.bad_url(word, "--keep-git-dir and the URL say different things"));
+                    }
+                    (flag, query) => source.keep_git_dir = query.or(flag),
+                }
+                let shown = source.to_string();
+                Ok(CopySource::Repository(self.source(Op::Git(source), &shown, word)))
+            }
+        }
+    }
+
+    /// A vertex that depends on nothing, and so is fetched at once.
+    fn source(&mut self, op: Op, shown: &str, word: &Word) -> VertexId {
+        let ignore_cache = self.state.ignore_cache;
+        if let Some(known) = self.planner.fetching(&op, ignore_cache) {
+            return known;
+        }
+        let vertex = Vertex {
+            op,
+            parent: None,
+            reads: Vec::new(),
+            name: format!("[internal] fetch {shown}"),
+            stage: String::new(),
+            span: self.place(word.span),
+            ignore_cache,
+            platform: self.state.platform.clone(),
+        };
+        self.planner.push(vertex)
     }
 
     fn put(
@@ -65,12 +174,19 @@ impl Dispatch<'_, '_> {
             }
         }
         let mut bound = Vec::with_capacity(sources.len());
+        let mut fetched = particulars.fetched.into_iter();
         for source in sources {
+            let remote = fetched.next().flatten();
             if let Source::Path(word) = source {
                 let path = self.expand(word)?;
-                self.refuse_remote(keyword, &path, word)?;
-                let _ = write!(said, " {path}");
-                bound.push(CopySource::Path(path, self.place(word.span)));
+                let _ = write!(said, " {}", remote::redacted(&path));
+                bound.push(match remote {
+                    Some(remote) => remote,
+                    None => {
+                        self.refuse_remote(keyword, &path, word)?;
+                        CopySource::Path(path, self.place(word.span))
+                    }
+                });
             }
         }
         for source in sources {
@@ -99,10 +215,14 @@ impl Dispatch<'_, '_> {
         let _ = write!(said, " {written}");
         let destination = self.destination(&written);
         let excludes = options.excludes.iter().map(|word| word.text.clone()).collect();
-        let reads = match particulars.origin {
+        let mut reads = match particulars.origin {
             Origin::Step(vertex) => vec![vertex],
             _ => Vec::new(),
         };
+        reads.extend(bound.iter().filter_map(|source| match source {
+            CopySource::File { vertex, .. } | CopySource::Repository(vertex) => Some(*vertex),
+            CopySource::Path(..) | CopySource::Inline { .. } => None,
+        }));
         let shown = self.expanded_arguments();
         let op = CopyOp {
             add: particulars.add,
@@ -136,22 +256,15 @@ impl Dispatch<'_, '_> {
         path
     }
 
-    /// URLs and git repositories cannot be copied from yet.
+    /// COPY takes local files alone.
     fn refuse_remote(&self, keyword: &str, path: &str, word: &Word) -> Result<(), Diagnostic> {
-        let remote = ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|p| path.starts_with(p));
-        if !remote {
+        if !matches!(remote::of_add(path), Ok(Some(_))) {
             return Ok(());
         }
-        let error = Diagnostic::error(
-            "remote-source",
-            self.place(word.span),
-            format!("{keyword} cannot take files from {path}"),
-        );
-        Err(if keyword == "COPY" {
-            error.help("COPY copies local files only; ADD is the instruction for URLs")
-        } else {
-            error.help("ADD of URLs and git repositories is not there yet; fetch it in a RUN")
-        })
+        let shown = remote::redacted(path);
+        let message = format!("{keyword} cannot take files from {shown}");
+        Err(Diagnostic::error("remote-source", self.place(word.span), message)
+            .help("COPY copies local files only; ADD is the instruction for URLs"))
     }
 
     pub(super) fn workdir(&mut self, word: &Word) -> Result<(), Diagnostic> {

@@ -82,6 +82,13 @@ impl Dispatch<'_, '_> {
         Ok(text)
     }
 
+    /// Expands a word that will be [expanded](Self::expand) again, which then warns and fails.
+    pub(super) fn expand_quietly(&self, word: &Word) -> String {
+        let scope = &self.state.scope;
+        expand(&self.planner.expander, word, &|name| scope.get(name))
+            .map_or_else(|_| word.text.clone(), |(text, _)| text)
+    }
+
     /// Adds a step that changes the root file system, and makes it the stage's new one.
     pub(super) fn step(&mut self, op: Op, reads: Vec<VertexId>, shown: &str) -> VertexId {
         let keyword = self.instruction.keyword.text.to_uppercase();

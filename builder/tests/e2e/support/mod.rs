@@ -8,4 +8,5 @@ pub(crate) mod listing;
 pub(crate) mod output;
 pub(crate) mod peer;
 pub(crate) mod registry;
+pub(crate) mod server;
 pub(crate) mod tools;

@@ -170,23 +170,12 @@ fn wrong_together() {
         ),
         ("-f - -", "standard input cannot be both the build context and the Dockerfile"),
         (
-            "https://example.org/app.git#main",
-            "https://example.org/app.git#main is a git repository: such contexts are not supported; \
-             fetch it first and give its directory",
+            "https://example.org/app.git#--upload-pack=x",
+            "\"--upload-pack=x\" is no name of a branch, tag or commit",
         ),
         (
-            "git@example.org:app",
-            "git@example.org:app is a git repository: such contexts are not supported; \
-             fetch it first and give its directory",
-        ),
-        (
-            "http://example.org/ctx.tar",
-            "http://example.org/ctx.tar is a URL: such contexts are not supported; \
-             fetch it first and give its directory",
-        ),
-        (
-            "-f https://example.org/Dockerfile .",
-            "-f https://example.org/Dockerfile: a Dockerfile is not fetched; pipe it in with -f -",
+            "-f https://example.org/app.git .",
+            "-f https://example.org/app.git is a git repository; make it the context, and name the file in it with -f",
         ),
         (
             "--platform linux/amd64,linux/arm64 --load .",

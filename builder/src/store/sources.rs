@@ -1,0 +1,55 @@
+//! What is kept of sources elsewhere: repositories, and what servers said of files.
+
+use super::document;
+use super::error::{At, StoreError};
+use super::{Store, hash_name};
+use registry_client::digest::Digest;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a server said of a file when it was downloaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFile {
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+    /// Of its bytes.
+    pub digest: Digest,
+}
+
+impl Store {
+    /// The bare repository of a git remote, which may not be there yet; its directory is.
+    ///
+    /// # Errors
+    /// When the directory of all repositories cannot be made.
+    pub fn repository(&self, remote: &str) -> Result<PathBuf, StoreError> {
+        let all = self.path("git");
+        match std::fs::create_dir(&all) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(error).at("create", &all)?
+            }
+            _ => Ok(all.join(hash_name(remote.as_bytes()))),
+        }
+    }
+
+    /// What is known of the file that was downloaded from `url`.
+    pub fn known_file(&self, url: &str) -> Option<KnownFile> {
+        document::read(&self.path("cache/files").join(hash_name(url.as_bytes())))
+    }
+
+    /// Notes what is known of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_file(&self, url: &str, known: &KnownFile) -> Result<(), StoreError> {
+        let all = self.path("cache/files");
+        match std::fs::create_dir(&all) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(error).at("create", &all);
+            }
+            _ => {}
+        }
+        self.write_cache(&all.join(hash_name(url.as_bytes())), known)
+    }
+}
