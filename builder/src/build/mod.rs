@@ -65,6 +65,13 @@ async fn built(
         return Err(BuildError::NeedsUserNamespace);
     }
     let names = outputs::names(request)?;
+    if let Some(path) = &request.iid_file
+        && path.symlink_metadata().is_ok_and(|there| there.is_file())
+    {
+        // A build that fails leaves no ID of an earlier one. What cannot be removed cannot be written either; links and
+        // devices are not ours to remove.
+        let _ = std::fs::remove_file(path);
+    }
     let elsewhere = elsewhere::contexts(request, environment, store, client, progress).await?;
     let input = input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())?;
     let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };

@@ -78,6 +78,9 @@ pub enum UsageError {
     /// `--annotation` without an image.
     #[error("--annotation: no output of this build holds an image")]
     NothingToAnnotate,
+    /// `--iidfile` without an image.
+    #[error("--iidfile: no output of this build holds an image")]
+    NoImageId,
     /// An annotation that has no place in the result.
     #[error("annotation {key:?}: {why}")]
     Annotation {

@@ -181,15 +181,15 @@ impl Emulators {
         let tried = |outcome: io::Result<Outcome>| {
             outcome.map_err(|source| EmulationError::Probe { platform: platform.to_string(), source })
         };
-        match tried(probe::run(machine, scratch, None))? {
-            Outcome::Runs => return Ok(None),
-            Outcome::NoInterpreter => {
-                return Err(EmulationError::NotFixed { platform: platform.to_string() });
-            }
-            Outcome::Unknown => {}
+        let outcome = tried(probe::run(machine, scratch, None))?;
+        if outcome == Outcome::Runs {
+            return Ok(None);
         }
         let found = interpreter::find(machine, self.path.as_deref());
         let Some(interpreter) = found.usable else {
+            if outcome == Outcome::NoInterpreter {
+                return Err(EmulationError::NotFixed { platform: platform.to_string() });
+            }
             let dynamic = found.dynamic.map(|path| format!("; {} is not linked statically", path.display()));
             let wanted = Some(interpreter::names(machine)[0].clone());
             return Err(unknown(dynamic.unwrap_or_default(), wanted));

@@ -89,3 +89,27 @@ fn every_processor_runs() {
         }
     }
 }
+
+#[test]
+#[allow(clippy::print_stderr)]
+fn an_interpreter_that_images_lack_is_noticed() {
+    let machine = elf::machine("arm64").unwrap();
+    let qemu = interpreter::find(machine, Some("/usr/local/bin:/usr/bin".as_ref())).usable;
+    let (Some(qemu), true) = (qemu, Privilege::detect() != Privilege::Unprivileged) else {
+        eprintln!("skipped: it takes root and qemu-aarch64-static");
+        return;
+    };
+    let Ok(made) = namespace::with_table() else {
+        eprintln!("skipped: user namespaces have no tables of their own here");
+        return;
+    };
+    let mut line = qemu.line(machine);
+    assert_eq!(line.split_off(line.len() - 3), b"FPC");
+    line.push(b'P');
+    namespace::write_entry(&made.table, &line).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = probe::run(machine, dir.path(), Some(&made.namespace)).unwrap();
+    assert_eq!(outcome, Outcome::NoInterpreter);
+    // The same name twice is an error, and the table is otherwise as it was.
+    assert!(namespace::write_entry(&made.table, &line).is_err());
+}

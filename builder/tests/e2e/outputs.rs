@@ -183,6 +183,13 @@ as_everyone!(reports, TOOLS, |lab| {
     let metadata = json(&metadata_file);
     let digest = metadata["containerimage.digest"].as_str().expect("the image has a digest").to_owned();
     assert_eq!(metadata["containerimage.config.digest"], id.trim(), "{metadata}");
+    // Files alone have nothing to tell; a build that fails leaves no ID behind.
+    let only = lab.path("home/only.json");
+    lab.build(["-o", path(&lab.directory("only")), "--metadata-file", path(&only), path(&context)]);
+    assert_eq!(json(&only), serde_json::json!({}));
+    let failing = lab.dockerfile("failing", "FROM scratch\nCOPY missing /\n");
+    assert_ne!(lab.try_build(["--iidfile", path(&id_file), path(&failing)]).status, Some(0));
+    assert!(!id_file.exists());
     for reference in [first, second] {
         let seen = run(tool("skopeo")
             .args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}"])

@@ -143,9 +143,7 @@ impl Made<'_> {
                 (Some(kept), _) => self.archive(output, kept, names).await?,
             }
         }
-        if let Some(built) = &built {
-            self.result_files(built)?;
-        }
+        self.result_files(built.as_ref())?;
         Ok(built)
     }
 

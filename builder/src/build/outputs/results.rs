@@ -6,15 +6,16 @@ use std::path::Path;
 
 impl Made<'_> {
     /// Writes both, where they are asked for.
-    pub(super) fn result_files(&self, built: &BuiltImage) -> Result<(), BuildError> {
+    pub(super) fn result_files(&self, built: Option<&BuiltImage>) -> Result<(), BuildError> {
         let write = |path: &Path, text: String| {
             std::fs::write(path, text)
                 .map_err(|source| BuildError::ResultFile { path: path.to_owned(), source })
         };
-        if let Some(path) = &self.request.iid_file {
+        if let (Some(path), Some(built)) = (&self.request.iid_file, built) {
             write(path, built.id.to_string())?;
         }
         if let Some(path) = &self.request.metadata_file {
+            let Some(built) = built else { return write(path, "{}\n".to_owned()) };
             let mut descriptor = built.top.clone();
             if let ([platform], false) = (&built.platforms[..], descriptor.media_type.is_index()) {
                 descriptor.platform = Some(platform.clone());

@@ -50,6 +50,9 @@ pub fn request(
     let epoch = epoch(build_args.get(EPOCH).map(String::as_str))?;
     let mut outputs = outputs(args.output, args.push, args.load, stdout_is_terminal)?;
     annotate(&mut outputs, args.annotation.into_iter().flatten().collect())?;
+    if args.iidfile.is_some() && !outputs.is_empty() && !outputs.iter().any(Output::has_layers) {
+        return Err(UsageError::NoImageId);
+    }
     for output in &outputs {
         check(output, &platforms, multi_platform, epoch.is_some())?;
     }

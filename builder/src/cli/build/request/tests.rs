@@ -186,6 +186,7 @@ fn wrong_together() {
             "--platform linux/amd64,linux/arm64 --build-arg BUILDKIT_MULTI_PLATFORM=0 .",
             "BUILDKIT_MULTI_PLATFORM \"0\": several platforms are one index",
         ),
+        ("--iidfile id -o out .", "--iidfile: no output of this build holds an image"),
         ("--annotation a=b -o out .", "--annotation: no output of this build holds an image"),
         ("--annotation index:a=b .", "annotation \"a\": an image of one platform has no index"),
         (
