@@ -183,6 +183,47 @@ as_everyone!(verbs_know_platforms, TOOLS, |lab| {
     }
 });
 
+as_everyone!(an_index_of_a_registry_is_a_base, TOOLS, |lab| {
+    let Some(two) = Two::new(lab) else { return };
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.reference("bases/two:1");
+    let bare = lab.dockerfile("bare", "FROM base\nENV FROM=base\n");
+    two.build(&bare, &["--platform", &two.platforms(), "-t", &base, "--push"]);
+
+    // A store that has seen nothing of it.
+    let fresh = lab.directory("fresh");
+    let context = lab.dockerfile("on-top", &format!("FROM {base}\nCOPY Dockerfile /\n"));
+    let app = registry.reference("out/on-top:1");
+    let build = |arguments: &[&str]| {
+        let mut command = lab.command(["build", "--progress=plain"]);
+        command.args(arguments).args(["-t", &app, "--push"]).arg(&context).env("SLIPWAY_ROOT", &fresh);
+        let built = output(&mut command);
+        let text = crate::support::tools::both(&built);
+        assert!(built.status.success(), "{text}");
+        text
+    };
+    // First for one, then for both: what the index had besides is fetched when it is needed.
+    build(&["--platform", &format!("linux/{}", two.other)]);
+    build(&["--platform", &two.platforms()]);
+    build(&["--platform", &two.platforms(), "--pull"]);
+    for architecture in [here(), two.other.as_str()] {
+        let image = pull(&app, architecture, &lab.path(format!("on-top-{architecture}")));
+        image.assert_consistent();
+        let machine = if architecture == "arm64" { 183 } else { 62 };
+        assert_eq!(fs::read(image.file("/bin/busybox")).unwrap()[18], machine);
+    }
+
+    // One of it alone.
+    let elsewhere = lab.directory("elsewhere");
+    let mut command = lab.command(["pull", "--platform", &two.other, &base]);
+    run(command.env("SLIPWAY_ROOT", &elsewhere));
+    let mut command = lab.command(["inspect", "--format", "{{.Architecture}}", &base]);
+    assert_eq!(run(command.env("SLIPWAY_ROOT", &elsewhere)).trim(), two.other);
+    let mut command = lab.command(["push", &base]);
+    let pushed = output(command.env("SLIPWAY_ROOT", &elsewhere));
+    assert!(crate::support::tools::both(&pushed).contains("has not all platforms"), "{pushed:?}");
+});
+
 as_everyone!(one_of_several_is_pushed, TOOLS, |lab| {
     let Some(two) = Two::new(lab) else { return };
     let registry = Registry::start(&lab.path("docker"));

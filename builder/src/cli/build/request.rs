@@ -174,7 +174,9 @@ fn annotate(outputs: &mut Vec<Output>, annotations: Vec<Annotation>) -> Result<(
     if !outputs.iter().any(Output::has_layers) {
         return Err(UsageError::NothingToAnnotate);
     }
-    for output in outputs.iter_mut().filter(|output| output.has_layers()) {
+    // Docker's format has no place for them; alone it is refused, beside another it goes without.
+    let takes_them = outputs.iter().any(|output| output.has_layers() && output.is_oci());
+    for output in outputs.iter_mut().filter(|o| o.has_layers() && (o.is_oci() || !takes_them)) {
         output.annotations.extend(annotations.iter().cloned());
     }
     Ok(())

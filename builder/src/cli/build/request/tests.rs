@@ -158,6 +158,8 @@ fn annotations_reach_every_image() {
     let outputs = request_of("--annotation manifest,manifest-descriptor:a=b -o type=image -o out .").outputs;
     assert_eq!((outputs[0].annotations.len(), outputs[1].annotations.len()), (2, 0));
     assert_eq!(request_of("--annotation a=b .").outputs[0].kind, OutputKind::Image);
+    let outputs = request_of("--annotation a=b --push --load .").outputs;
+    assert_eq!((outputs[0].annotations.len(), outputs[1].annotations.len()), (1, 0));
 }
 
 #[test]
@@ -188,6 +190,10 @@ fn wrong_together() {
         ),
         ("--iidfile id -o out .", "--iidfile: no output of this build holds an image"),
         ("--annotation a=b -o out .", "--annotation: no output of this build holds an image"),
+        (
+            "--annotation a=b --load .",
+            "annotation \"a\": Docker's media types have no annotations: use oci-mediatypes=true",
+        ),
         ("--annotation index:a=b .", "annotation \"a\": an image of one platform has no index"),
         (
             "--platform linux/arm64 --annotation manifest[linux/s390x]:a=b .",
