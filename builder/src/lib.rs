@@ -2,6 +2,7 @@
 //!
 //! The folders are the architecture; `docs/architecture.md` draws it and says who may import whom.
 
+pub mod agent;
 pub mod bases;
 mod blocking;
 pub mod build;

@@ -53,6 +53,10 @@ pub struct BuildRequest {
     pub epoch_of_context: bool,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// `--ssh`, by id.
+    pub ssh: BTreeMap<String, SshSource>,
+    /// `--allow`.
+    pub allowed: Entitlements,
     /// How many steps may run at once; the number of processors when absent.
     pub parallelism: Option<usize>,
 }
@@ -130,6 +134,24 @@ pub struct Ulimit {
     pub soft: Option<u64>,
     /// Hard limit; `None` is unlimited.
     pub hard: Option<u64>,
+}
+
+/// Where an SSH agent comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshSource {
+    /// The socket of a running one.
+    Agent(PathBuf),
+    /// Private keys, for one of our own.
+    Keys(Vec<PathBuf>),
+}
+
+/// What a Dockerfile may ask for beyond the usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `network.host`: RUN --network=host.
+    pub network_host: bool,
+    /// `security.insecure`: RUN --security=insecure.
+    pub security_insecure: bool,
 }
 
 /// Where a secret comes from; its value is read when a RUN needs it.

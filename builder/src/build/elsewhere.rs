@@ -3,6 +3,7 @@
 use super::BuildError;
 use super::input::InputError;
 use super::planning::extra_step;
+use crate::agent::Agents;
 use crate::context::{StdinContext, read_context};
 use crate::environment::Environment;
 use crate::fetch::git::{Git, GitAccess};
@@ -17,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use registry_client::client::Client;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use url::Url;
 
@@ -51,9 +53,10 @@ pub(super) async fn contexts(
     environment: &Environment,
     store: &Store,
     client: &Client,
+    agents: &Arc<Agents>,
     progress: &Progress,
 ) -> Result<Elsewhere, BuildError> {
-    let access = git_access(request, environment)?;
+    let access = git_access(request, environment, agents)?;
     let fetcher = Fetcher { git: Git::new(store.clone(), access), store, client, progress };
     let main = async {
         let ContextSource::Remote(remote) = &request.context else { return Ok((None, None)) };
@@ -98,7 +101,11 @@ pub(super) async fn contexts(
 
 /// How git reaches servers in this build: with the secrets that BuildKit knows, for one host (`GIT_AUTH_TOKEN.host`) or
 /// for all.
-pub(super) fn git_access(request: &BuildRequest, environment: &Environment) -> Result<GitAccess, InputError> {
+pub(super) fn git_access(
+    request: &BuildRequest,
+    environment: &Environment,
+    agents: &Arc<Agents>,
+) -> Result<GitAccess, InputError> {
     let mut headers = Vec::new();
     for (id, source) in &request.secrets {
         let (name, host) = match id.split_once('.') {
@@ -122,7 +129,7 @@ pub(super) fn git_access(request: &BuildRequest, environment: &Environment) -> R
     }
     Ok(GitAccess {
         variables: environment.git_variables.clone(),
-        agent: None,
+        agents: Some(Arc::clone(agents)),
         known_hosts: environment.known_hosts.clone(),
         headers,
     })

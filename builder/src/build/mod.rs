@@ -19,6 +19,7 @@ pub use error::{BuildError, DockerfileError, DockerfileText, StepFailure};
 pub use input::InputError;
 pub use report::{BuildReport, BuiltImage};
 
+use crate::agent::Agents;
 use crate::bases::{Bases, Owners};
 use crate::emulation::Emulators;
 use crate::environment::Environment;
@@ -72,7 +73,8 @@ async fn built(
         // devices are not ours to remove.
         let _ = std::fs::remove_file(path);
     }
-    let elsewhere = elsewhere::contexts(request, environment, store, client, progress).await?;
+    let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
+    let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
     let input = input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())?;
     let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
     let parsed = dockerfile_parser::parse(&input.dockerfile.source).map_err(refused)?;
@@ -114,7 +116,8 @@ async fn built(
         contexts,
         progress: progress.clone(),
         client: client.clone(),
-        git: elsewhere::git_access(request, environment)?,
+        git: elsewhere::git_access(request, environment, &agents)?,
+        agents: Arc::clone(&agents),
         emulators: Arc::new(Emulators::new(environment.path.clone())),
         cancellation: environment.cancellation.clone(),
         privileged,

@@ -48,6 +48,8 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
         build_platform: host,
         contexts: contexts.collect(),
         network: request.network,
+        allowed: request.allowed,
+        ssh: request.ssh.keys().cloned().collect(),
         no_cache: request.no_cache.clone(),
     }
 }

@@ -4,7 +4,7 @@ use super::op::{BaseImages, BaseKey, BaseName, Graph, ImagePlan, Op, Vertex, Ver
 use super::reach;
 use super::scope::{Globals, expand};
 use super::stage::{self, StageState};
-use crate::request::{NetworkMode, NoCache};
+use crate::request::{Entitlements, NetworkMode, NoCache};
 use dockerfile_parser::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
 use dockerfile_parser::expand::Expander;
@@ -36,6 +36,10 @@ pub struct PlanOptions {
     pub contexts: BTreeMap<String, ContextKind>,
     /// `--network`.
     pub network: NetworkMode,
+    /// `--allow`.
+    pub allowed: Entitlements,
+    /// The ids of `--ssh`.
+    pub ssh: BTreeSet<String>,
     /// `--no-cache`.
     pub no_cache: NoCache,
 }

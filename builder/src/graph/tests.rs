@@ -18,6 +18,8 @@ fn options() -> PlanOptions {
         build_platform: platform,
         contexts: BTreeMap::new(),
         network: NetworkMode::Default,
+        allowed: Default::default(),
+        ssh: Default::default(),
         no_cache: NoCache::Nothing,
     }
 }

@@ -1,5 +1,6 @@
 //! Why a step failed.
 
+use crate::agent::AgentError;
 use crate::bases::BaseError;
 use crate::copy::CopyError;
 use crate::emulation::EmulationError;
@@ -91,6 +92,9 @@ pub enum Cause {
     /// A repository cannot be had.
     #[error(transparent)]
     Git(Box<GitError>),
+    /// An SSH agent cannot be had.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// The build was stopped.
     #[error("stopped")]
     Cancelled,

@@ -3,6 +3,7 @@
 use super::StepWorker;
 use super::error::Cause;
 use super::state::Rootfs;
+use crate::agent::Proxy;
 use crate::blocking::blocking;
 use crate::content::ContentId;
 use crate::context::digest_sources;
@@ -15,6 +16,7 @@ use crate::solve::Inputs;
 use crate::store::{KeyLock, Store};
 use dockerfile_parser::ast::{self, Sharing};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The most that is read of a secret, in bytes, as in BuildKit.
 const SECRET_LIMIT: u64 = 500 << 10;
@@ -32,7 +34,13 @@ pub(super) struct Prepared {
     /// Values that must not be seen in the log.
     pub(super) secrets: Vec<Vec<u8>>,
     /// Held while the program runs.
-    pub(super) held: Vec<KeyLock>,
+    pub(super) held: Vec<Held>,
+}
+
+/// Something that ends with the program. It is only dropped.
+pub(super) enum Held {
+    Lock(#[expect(dead_code, reason = "held")] KeyLock),
+    Agent(#[expect(dead_code, reason = "held")] Proxy),
 }
 
 impl StepWorker {
@@ -80,8 +88,7 @@ impl StepWorker {
                     kind: MountKind::Tmpfs { size: mount.size, mode: 0o1777 },
                 }),
                 ast::MountKind::Secret => self.secret(mount, &mut prepared)?,
-                // Planning refused a required one; without an agent there is nothing to show.
-                ast::MountKind::Ssh => {}
+                ast::MountKind::Ssh => self.ssh(mount, &mut prepared).await?,
             }
         }
         Ok(prepared)
@@ -128,7 +135,7 @@ impl StepWorker {
         let store = self.around.store.clone();
         let sharing = mount.sharing;
         let (directory, lock) = blocking(move || cache_directory(&store, &id, sharing)).await?;
-        prepared.held.extend(lock);
+        prepared.held.extend(lock.map(Held::Lock));
         let seeded = !matches!(bound.from, Origin::Empty);
         let fresh = std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none());
         if fresh {
@@ -153,6 +160,33 @@ impl StepWorker {
                 recursive: false,
             },
         });
+        Ok(())
+    }
+
+    /// An SSH agent: a socket, and for the first of them the variable that says where. Planning refused a required one
+    /// that was not given; of another there is nothing to show.
+    async fn ssh(&self, mount: &ast::Mount, prepared: &mut Prepared) -> Result<(), Cause> {
+        let id = mount.id.clone().unwrap_or_else(|| "default".to_owned());
+        let (agents, store) = (Arc::clone(&self.around.agents), self.around.store.clone());
+        let agent =
+            blocking(move || agents.socket(&id, &|| store.scratch_dir().map_err(std::io::Error::other)));
+        let Some(agent) = agent.await? else { return Ok(()) };
+        let socket = self.around.store.scratch_dir()?.join("agent");
+        let owner = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
+        let proxy = Proxy::listen(socket, agent, owner, mount.mode.unwrap_or(0o600))?;
+        let number = prepared.held.iter().filter(|held| matches!(held, Held::Agent(_))).count();
+        let target = match &mount.target {
+            Some(target) => PathBuf::from(target),
+            None => PathBuf::from(format!("/run/buildkit/ssh_agent.{number}")),
+        };
+        if number == 0 {
+            prepared.env.push(("SSH_AUTH_SOCK".to_owned(), target.display().to_string()));
+        }
+        let source = BindSource::Path(proxy.socket().to_owned());
+        prepared
+            .mounts
+            .push(Mount { target, kind: MountKind::Bind { source, read_only: false, recursive: false } });
+        prepared.held.push(Held::Agent(proxy));
         Ok(())
     }
 

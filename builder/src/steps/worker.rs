@@ -5,6 +5,7 @@ use super::fetch::Fetched;
 use super::key;
 use super::state::{Layer, Rootfs};
 use super::{Contexts, commit};
+use crate::agent::Agents;
 use crate::bases::Bases;
 use crate::cancel::Cancellation;
 use crate::content::ContentId;
@@ -48,6 +49,8 @@ pub struct Surroundings {
     pub privileged: bool,
     /// `--secret`.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// `--ssh`.
+    pub agents: Arc<Agents>,
     /// `--add-host`.
     pub extra_hosts: Vec<(String, String)>,
     /// `--ulimit`.

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod agents;
 mod attributes;
 mod bad_input;
 mod cache;

@@ -35,6 +35,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "SPEC", value_parser = spec::secret::parse, help_heading = "Input")]
     pub secret: Vec<spec::secret::Secret>,
 
+    /// An SSH agent for RUN --mount=type=ssh, or keys for one
+    #[arg(long, value_name = "default|ID[=SOCKET|KEY,...]", value_parser = spec::ssh::parse, help_heading = "Input")]
+    pub ssh: Vec<spec::ssh::Ssh>,
+
     /// Build for these platforms; several make an index of images [default: the one of this machine]
     #[arg(long, value_name = "OS/ARCH[/VARIANT],...", value_delimiter = ',', help_heading = "Input")]
     pub platform: Vec<Platform>,
@@ -86,6 +90,10 @@ pub struct BuildArgs {
     /// Network of RUN
     #[arg(long, value_name = "MODE", value_enum, default_value = "default", help_heading = "Steps")]
     pub network: Network,
+
+    /// Let the Dockerfile ask for this: network.host or security.insecure
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = flag::entitlement, help_heading = "Steps")]
+    pub allow: Vec<flag::Entitlement>,
 
     /// Add a line to /etc/hosts of RUN
     #[arg(long, value_name = "NAME:ADDRESS", value_delimiter = ',', value_parser = spec::host::parse, help_heading = "Steps")]

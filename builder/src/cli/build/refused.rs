@@ -29,7 +29,6 @@ const RESOURCES: &str = "RUN steps are not put under limits of memory or CPU; --
 
 #[rustfmt::skip]
 const REFUSED: &[Refused] = &[
-    option("allow", "a RUN gets no entitlements; --network=host is there"),
     option("attest", ATTESTATIONS),
     option("builder", "there are no builders to choose from: the build runs in this process"),
     option("cache-from", CACHE),
@@ -56,7 +55,6 @@ const REFUSED: &[Refused] = &[
     option("sbom", ATTESTATIONS),
     option("security-opt", "a RUN has one kind of sandbox"),
     flag("squash", "copy the result into a stage FROM scratch instead"),
-    option("ssh", "RUN --mount=type=ssh is not there"),
 ];
 
 /// Teaches the parser the names, hidden from the help.

@@ -65,7 +65,16 @@ pub fn request(
         })?;
         secrets.insert(secret.id.clone(), source);
     }
+    let mut ssh = BTreeMap::new();
+    for agent in &args.ssh {
+        let value = agent.id.clone();
+        let source =
+            agent.resolve(variable).map_err(|why| UsageError::Value { flag: "--ssh", value, why })?;
+        ssh.insert(agent.id.clone(), source);
+    }
     Ok(BuildRequest {
+        ssh,
+        allowed: flag::entitlements(&args.allow),
         source_date_epoch: epoch,
         epoch_of_context,
         outputs,

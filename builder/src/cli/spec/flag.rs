@@ -1,6 +1,7 @@
 //! Truth values, and `NAME=value`.
 
 use super::SpecError;
+use crate::request::Entitlements;
 
 /// `--flag=true`: the spellings of Go's `strconv.ParseBool`.
 ///
@@ -27,6 +28,38 @@ pub fn assignment(value: &str) -> Result<(String, Option<String>), SpecError> {
         return Err(SpecError::Shape("the name in front of = is empty"));
     }
     Ok((name.to_owned(), value))
+}
+
+/// `--allow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entitlement {
+    /// `network.host`.
+    NetworkHost,
+    /// `security.insecure`.
+    SecurityInsecure,
+}
+
+/// Reads one value of `--allow`.
+///
+/// # Errors
+/// [`SpecError`] for what is none, and for devices.
+pub fn entitlement(value: &str) -> Result<Entitlement, SpecError> {
+    match value {
+        "network.host" => Ok(Entitlement::NetworkHost),
+        "security.insecure" => Ok(Entitlement::SecurityInsecure),
+        _ if value == "device" || value.starts_with("device=") => {
+            Err(SpecError::Refused { what: value.to_owned(), why: "RUN --device is not there yet" })
+        }
+        _ => Err(SpecError::Shape("write network.host or security.insecure")),
+    }
+}
+
+/// All of them together.
+pub fn entitlements(all: &[Entitlement]) -> Entitlements {
+    Entitlements {
+        network_host: all.contains(&Entitlement::NetworkHost),
+        security_insecure: all.contains(&Entitlement::SecurityInsecure),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 /// Name and address; the separator is `=` or the first `:`, and an IPv6 address may stand in brackets.
 ///
 /// # Errors
-/// [`SpecError`] for another shape, what is no address, and `host-gateway`.
+/// [`SpecError`] for another shape, and for what is no address.
 pub fn parse(value: &str) -> Result<(String, String), SpecError> {
     const SHAPE: SpecError = SpecError::Shape("write name:address, as in db:10.0.0.7");
     let (name, address) = value.split_once('=').or_else(|| value.split_once(':')).ok_or(SHAPE)?;
@@ -14,12 +14,8 @@ pub fn parse(value: &str) -> Result<(String, String), SpecError> {
     if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#') {
         return Err(SHAPE);
     }
-    if address == "host-gateway" {
-        return Err(SpecError::Refused {
-            what: "the address host-gateway".to_owned(),
-            why: "write the address of this machine instead",
-        });
-    }
+    // A RUN has this machine's network, so that the way to the machine is the loopback device.
+    let address = if address == "host-gateway" { "127.0.0.1" } else { address };
     let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
     let address: IpAddr = bare.parse().map_err(|_| SpecError::BadValue {
         key: name.to_owned(),
@@ -40,6 +36,7 @@ mod tests {
             ("db=10.0.0.7", "db", "10.0.0.7"),
             ("six:::1", "six", "::1"),
             ("six=[2001:db8::1]", "six", "2001:db8::1"),
+            ("host.docker.internal:host-gateway", "host.docker.internal", "127.0.0.1"),
         ] {
             assert_eq!(parse(text), Ok((name.to_owned(), address.to_owned())), "{text}");
         }
@@ -48,10 +45,6 @@ mod tests {
             (":10.0.0.7", "write name:address, as in db:10.0.0.7"),
             ("a b:10.0.0.7", "write name:address, as in db:10.0.0.7"),
             ("db:10.0.0", r#"db="10.0.0" is not understood: write an IPv4 or IPv6 address"#),
-            (
-                "db:host-gateway",
-                "the address host-gateway is not supported: write the address of this machine instead",
-            ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), want, "{text}");
         }

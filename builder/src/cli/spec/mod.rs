@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod output;
 pub mod secret;
 pub mod size;
+pub mod ssh;
 pub mod ulimit;
 
 /// What is wrong with the value of a flag.

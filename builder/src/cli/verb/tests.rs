@@ -108,7 +108,6 @@ fn wrong_command_lines() {
             "--cache-from x .",
             "--cache-from is not supported: steps are cached in the store of this machine only",
         ),
-        ("--ssh=default .", "--ssh is not supported: RUN --mount=type=ssh is not there"),
         (
             "--check",
             "--check is not supported: a Dockerfile can only be built; its warnings are shown when it is",

@@ -1,11 +1,13 @@
 //! One run of git, with nothing from outside that could change what it does.
 
 use super::{Git, GitError};
+use crate::blocking::blocking;
 use crate::progress::sanitize;
 use crate::remote::redacted;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
 /// What git may speak.
 const PROTOCOLS: &str = "http:https:ssh:git";
@@ -25,6 +27,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("safe.directory", "*"),
     ("submodule.recurse", "false"),
 ];
+
+/// Whether a remote is reached by HTTP, where no SSH agent is of use.
+fn is_http(remote: &str) -> bool {
+    remote.starts_with("http://") || remote.starts_with("https://")
+}
 
 /// A run of git.
 pub(super) struct Command<'a> {
@@ -94,7 +101,7 @@ impl<'a> Command<'a> {
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ALLOW_PROTOCOL", if self.local { "file" } else { PROTOCOLS });
-        self.ssh(&mut command, &scratch);
+        self.ssh(&mut command, &scratch).await?;
         self.settings(&mut command);
         for (name, value) in &self.variables {
             command.env(name, value);
@@ -118,7 +125,7 @@ impl<'a> Command<'a> {
 
     /// Keys come from the agent alone. Hosts that are new are accepted, as BuildKit does; one whose key is not the one
     /// the user knows is not.
-    fn ssh(&self, command: &mut tokio::process::Command, scratch: &Path) {
+    async fn ssh(&self, command: &mut tokio::process::Command, scratch: &Path) -> Result<(), GitError> {
         let access = &self.git.access;
         let mut known = format!("{}", scratch.join("known_hosts").display());
         if let Some(path) = &access.known_hosts {
@@ -131,9 +138,17 @@ impl<'a> Command<'a> {
                  -o 'UserKnownHostsFile={known}'"
             ),
         );
-        if let Some(agent) = &access.agent {
-            command.env("SSH_AUTH_SOCK", agent);
+        if is_http(self.remote) {
+            return Ok(());
         }
+        if let Some(agents) = &access.agents {
+            let (agents, store) = (Arc::clone(agents), self.git.store.clone());
+            let scratch = move || store.scratch_dir().map_err(std::io::Error::other);
+            if let Some(socket) = blocking(move || agents.socket("default", &scratch)).await? {
+                command.env("SSH_AUTH_SOCK", socket);
+            }
+        }
+        Ok(())
     }
 
     /// Settings go by the environment: headers with passwords would be seen among the arguments.
@@ -150,7 +165,7 @@ impl<'a> Command<'a> {
                     .find(|(of, _)| of.as_deref() == wanted)
                     .map(|(_, header)| header)
             };
-            if let (Some(host), true) = (&host, self.remote.starts_with("http"))
+            if let (Some(host), true) = (&host, is_http(self.remote))
                 && let Some(header) = header(Some(host)).or_else(|| header(None))
             {
                 let origin = url::Url::parse(self.remote).map(|url| url.origin().ascii_serialization());

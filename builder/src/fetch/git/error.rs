@@ -57,6 +57,9 @@ pub enum GitError {
         /// What is wrong with it.
         why: String,
     },
+    /// An SSH agent.
+    #[error(transparent)]
+    Agent(#[from] crate::agent::AgentError),
     /// The store.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

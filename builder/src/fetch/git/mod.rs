@@ -12,11 +12,13 @@ mod submodules;
 
 pub use error::GitError;
 
+use crate::agent::Agents;
 use crate::remote::GitSource;
 use crate::store::Store;
 use command::Command;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How deep submodules may nest.
 const DEPTH: usize = 10;
@@ -26,8 +28,8 @@ const DEPTH: usize = 10;
 pub struct GitAccess {
     /// Variables for git: `PATH`, proxies, certificates.
     pub variables: Vec<(OsString, OsString)>,
-    /// The socket of an ssh agent.
-    pub agent: Option<PathBuf>,
+    /// SSH agents, of which the one called `default` is used.
+    pub agents: Option<Arc<Agents>>,
     /// The user's list of ssh hosts.
     pub known_hosts: Option<PathBuf>,
     /// `Authorization` headers: for one host, or for all.

@@ -90,24 +90,32 @@ impl Dispatch<'_, '_> {
         match run.network {
             None | Some(Network::Default) => Ok(asked),
             Some(Network::None) => Ok(NetworkMode::None),
-            Some(Network::Host) if asked == NetworkMode::Host => Ok(NetworkMode::Host),
+            Some(Network::Host)
+                if asked == NetworkMode::Host || self.planner.options.allowed.network_host =>
+            {
+                Ok(NetworkMode::Host)
+            }
             Some(Network::Host) => Err(Diagnostic::error(
                 "network-host",
                 self.place(self.instruction.span),
                 "RUN --network=host is not allowed: a Dockerfile may not take the host's network by itself",
             )
-            .help("allow it with --network=host on the command line")),
+            .help("allow it on the command line: --allow network.host, or --network=host for every RUN")),
         }
     }
 
     fn run_security(&self, run: &Run) -> Result<Security, Diagnostic> {
         match run.security {
             None | Some(Security::Sandbox) => Ok(Security::Sandbox),
+            Some(Security::Insecure) if self.planner.options.allowed.security_insecure => {
+                Ok(Security::Insecure)
+            }
             Some(Security::Insecure) => Err(Diagnostic::error(
                 "security-insecure",
                 self.place(self.instruction.span),
-                "RUN --security=insecure is not allowed: there is no --allow security.insecure yet",
-            )),
+                "RUN --security=insecure is not allowed: a Dockerfile may not leave the sandbox by itself",
+            )
+            .help("allow it on the command line: --allow security.insecure")),
         }
     }
 
@@ -138,12 +146,12 @@ impl Dispatch<'_, '_> {
             _ => Origin::Empty,
         };
         if mount.kind == MountKind::Ssh && mount.required {
-            return Err(Diagnostic::error(
-                "ssh",
-                place,
-                "this RUN requires an SSH agent, and none is forwarded",
-            )
-            .help("forwarding an SSH agent (--ssh) is not there yet"));
+            let id = mount.id.as_deref().unwrap_or("default");
+            if !self.planner.options.ssh.contains(id) {
+                let message = format!("this RUN requires the SSH agent {id:?}, and it was not given");
+                return Err(Diagnostic::error("ssh", place, message)
+                    .help(format!("give it with --ssh {id}, or --ssh {id}=KEY")));
+            }
         }
         Ok(RunMount { mount, from })
     }
