@@ -1,7 +1,8 @@
 //! How long parsing takes: `cargo run --release -p dockerfile-parser --example speed [MILLISECONDS]`.
 //!
 //! Prints the best of several runs for 20,000 ordinary instructions, and for input that is meant to be slow, a megabyte
-//! of each. With a number everything that takes longer is named at the end, and the exit status is 1.
+//! of each. With a number everything that takes longer is named at the end, and the exit status is 1; formatting, which parses
+//! everything four times, may take four times as long.
 
 #![allow(clippy::print_stdout, reason = "this is what it is for")]
 
@@ -9,7 +10,7 @@
 mod hostile;
 
 use dockerfile_parser::expand::Expander;
-use dockerfile_parser::{ignore, parse};
+use dockerfile_parser::{fmt, ignore, parse};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -45,9 +46,15 @@ fn main() -> ExitCode {
     let mut table = Table { limit, slow: Vec::new() };
     let ordinary = hostile::ordinary(20_000);
     table.measure("20,000 instructions", || drop(black_box(parse(ordinary.as_bytes()))));
+    table.measure("20,000 instructions, formatted", || drop(black_box(fmt::format(ordinary.as_bytes()))));
     for (name, source) in hostile::dockerfiles(SIZE) {
         table.measure(&name, || drop(black_box(parse(source.as_bytes()))));
     }
+    table.limit = table.limit.map(|limit| limit * 4);
+    for (name, source) in hostile::dockerfiles(SIZE) {
+        table.measure(&format!("fmt {name}"), || drop(black_box(fmt::format(source.as_bytes()))));
+    }
+    table.limit = limit;
     let value = hostile::value(SIZE);
     let lookup = |name: &str| (name == "V").then(|| value.clone());
     let expander = Expander::new('\\');

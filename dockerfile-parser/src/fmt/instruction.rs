@@ -16,7 +16,8 @@ pub(super) fn lay_out(
     statement: &Statement,
     comments: &Comments<'_>,
     escape: char,
-) -> Option<String> {
+    newline: &[u8],
+) -> Option<Vec<u8>> {
     // Comments in front of the keyword, but within the instruction's lines: anywhere else they would count as its own.
     if comments.before(joined).next().is_some() {
         return None;
@@ -25,7 +26,7 @@ pub(super) fn lay_out(
     let keyword_end = joined.range_of(keyword).end;
     let named = matches!(statement.name, "ARG")
         || (matches!(statement.name, "ENV" | "LABEL") && matches!(statement.arguments, Arguments::Pairs(_)));
-    let layout = Layout { joined, comments, escape, keyword: statement.name, keyword_end, named };
+    let layout = Layout { joined, comments, escape, newline, keyword: statement.name, keyword_end, named };
     let mut parts = Vec::new();
     let (flags, rest) = words::flags(rest, escape);
     let rest = rest.trim();
@@ -41,7 +42,7 @@ pub(super) fn lay_out(
         parts.push(Part::text(start..start, "--"));
     }
     arguments(joined, statement, rest, escape, &mut parts);
-    layout.print(parts)
+    Some(layout.print(parts))
 }
 
 /// A flag without the quotes and the value that it does not need; `None` if it needs them.

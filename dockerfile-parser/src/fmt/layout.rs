@@ -89,8 +89,8 @@ impl<'s> Comments<'s> {
     }
 
     fn at(&self, from: usize, to: usize) -> impl Iterator<Item = &'s [u8]> {
-        let between = self.found.iter().filter(move |(offset, _)| (from..=to).contains(offset));
-        between.map(|(_, comment)| *comment)
+        let first = self.found.partition_point(|(offset, _)| *offset < from);
+        self.found[first..].iter().take_while(move |(offset, _)| *offset <= to).map(|(_, comment)| *comment)
     }
 }
 
@@ -106,6 +106,8 @@ pub(super) struct Layout<'a> {
     pub(super) joined: &'a Joined,
     pub(super) comments: &'a Comments<'a>,
     pub(super) escape: char,
+    /// What ends a line.
+    pub(super) newline: &'a [u8],
     pub(super) keyword: &'static str,
     /// Where the keyword ends in the joined text.
     pub(super) keyword_end: usize,
@@ -114,8 +116,8 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// The lines, without the last line ending. `None` if a comment is not text: then it cannot be moved.
-    pub(super) fn print(&self, mut parts: Vec<Part>) -> Option<String> {
+    /// The lines, without the last line ending. Comments need not be text.
+    pub(super) fn print(&self, mut parts: Vec<Part>) -> Vec<u8> {
         let end = parts.last().map_or(self.keyword_end, |part| part.range.end);
         let is_broken = self.breaks(self.keyword_end, end).next().is_some();
         let mut one_per_line = false;
@@ -126,31 +128,30 @@ impl Layout<'_> {
             let below_first = if first_on_line { INDENT } else { self.keyword.len() + 1 };
             parts.iter_mut().for_each(|part| part.indent = Indent::Blanks(below_first));
         }
-        let mut out = self.keyword.to_owned();
+        let mut out = self.keyword.as_bytes().to_owned();
         let mut position = self.keyword_end;
         for (i, part) in parts.iter().enumerate() {
             // A word that starts with # would become a comment at the start of a line.
             let forced = one_per_line && i > 0 && !self.text(part).starts_with('#');
             if forced || self.is_break(position, part.range.start) {
-                out.push(' ');
+                out.push(b' ');
                 self.end_line(&mut out);
                 let indent = self.indent(part);
-                self.print_comments(position, part.range.start, &indent, &mut out)?;
-                out.push_str(&indent);
+                self.print_comments(position, part.range.start, &indent, &mut out);
+                out.extend(indent.bytes());
             } else if !part.tight {
-                out.push(' ');
+                out.push(b' ');
             }
-            self.print_part(part, &mut out)?;
-            out.push_str(part.suffix);
+            self.print_part(part, &mut out);
+            out.extend(part.suffix.bytes());
             position = part.range.end;
         }
-        Some(out)
+        out
     }
 
-    fn print_part(&self, part: &Part, out: &mut String) -> Option<()> {
+    fn print_part(&self, part: &Part, out: &mut Vec<u8>) {
         if let Some(text) = &part.text {
-            out.push_str(text);
-            return Some(());
+            return out.extend(text.bytes());
         }
         let text = self.joined.text();
         let mut position = part.range.start;
@@ -159,29 +160,27 @@ impl Layout<'_> {
             if at == position {
                 continue;
             }
-            out.push_str(&text[position..at]);
+            out.extend(text[position..at].bytes());
             self.end_line(out);
             let next = &text[at..];
             let indent = &next[..next.len() - next.trim_start().len()];
-            self.print_comments(at, at, indent, out)?;
+            self.print_comments(at, at, indent, out);
             position = at;
         }
-        out.push_str(&text[position..part.range.end]);
-        Some(())
+        out.extend(text[position..part.range.end].bytes());
     }
 
-    fn end_line(&self, out: &mut String) {
-        out.push(self.escape);
-        out.push('\n');
+    fn end_line(&self, out: &mut Vec<u8>) {
+        out.extend(self.escape.encode_utf8(&mut [0; 4]).bytes());
+        out.extend(self.newline);
     }
 
-    fn print_comments(&self, from: usize, to: usize, indent: &str, out: &mut String) -> Option<()> {
+    fn print_comments(&self, from: usize, to: usize, indent: &str, out: &mut Vec<u8>) {
         for content in self.comments.at(from, to) {
-            out.push_str(indent);
-            out.push_str(std::str::from_utf8(&comment(content)).ok()?);
-            out.push('\n');
+            out.extend(indent.bytes());
+            out.extend(comment(content));
+            out.extend(self.newline);
         }
-        Some(())
     }
 
     fn indent(&self, part: &Part) -> String {

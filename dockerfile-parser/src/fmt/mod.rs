@@ -163,22 +163,24 @@ impl<'s> Printer<'s> {
                     reader.heredoc_body(&opening.name, opening.strip_tabs)?;
                 }
             }
-            instruction::lay_out(joined, &statement, &comments, self.escape)
+            instruction::lay_out(joined, &statement, &comments, self.escape, self.newline)
         });
-        let newline = std::str::from_utf8(self.newline).unwrap_or("\n");
         let end = reader.position();
         let body = &self.source[bodies..end];
         let laid_out = laid_out
-            .map(|text| [text.replace('\n', newline).as_bytes(), self.newline, body].concat())
+            .map(|text| [&text, self.newline, body].concat())
             .filter(|text| self.means(text, start, end));
+        let is_laid_out = laid_out.is_some();
         let text = laid_out.unwrap_or_else(|| {
             self.kept += 1;
-            self.source[start + lines::leading_blanks(&self.source[start..])..end].to_owned()
+            let line = physical_line(self.source, start).map_or(&[][..], |line| line.content);
+            self.source[start + lines::leading_blanks(line)..end].to_owned()
         });
         let text = text.strip_suffix(self.newline).or(text.strip_suffix(b"\n")).unwrap_or(&text);
         self.line(text);
         self.position = end;
-        if bodies == end {
+        // As it stood, the instruction has them with it.
+        if is_laid_out && bodies == end {
             comments.behind(joined).for_each(|comment| self.comment(comment));
         }
     }
