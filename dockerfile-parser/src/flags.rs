@@ -2,6 +2,7 @@
 
 use crate::ast::Word;
 use crate::diagnostic::{Diagnostic, MAX_ERRORS};
+use crate::span::Span;
 use crate::statement::RawFlag;
 use crate::suggest;
 
@@ -19,30 +20,33 @@ pub(crate) enum Takes {
 /// A flag's name and what it takes.
 pub(crate) type Known = (&'static str, Takes);
 
-/// Checked flags.
+/// Checked flags, until their values are taken.
 #[derive(Debug, Default)]
 pub(crate) struct Flags {
-    given: Vec<(&'static str, Given)>,
+    /// With the place of the name.
+    given: Vec<(&'static str, Span, Given)>,
 }
 
 #[derive(Debug)]
 enum Given {
     Switch(bool),
     Value(Word),
+    Taken,
 }
 
 impl Flags {
     /// Checks what was `written` for `instruction` against what is known.
     pub(crate) fn check(
         instruction: &str,
-        written: &[RawFlag],
+        written: Vec<RawFlag>,
         known: &[Known],
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
         let mut flags = Self::default();
         for flag in written {
+            let span = flag.name_span;
             match flags.check_one(instruction, flag, known) {
-                Ok(given) => flags.given.push(given),
+                Ok((name, given)) => flags.given.push((name, span, given)),
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
             if diagnostics.len() >= MAX_ERRORS {
@@ -55,7 +59,7 @@ impl Flags {
     fn check_one(
         &self,
         instruction: &str,
-        flag: &RawFlag,
+        flag: RawFlag,
         known: &[Known],
     ) -> Result<(&'static str, Given), Diagnostic> {
         let name = &flag.name;
@@ -74,12 +78,12 @@ impl Flags {
                 }
             });
         };
-        if takes != Takes::Values && self.given.iter().any(|(n, _)| *n == known_name) {
+        if takes != Takes::Values && self.given.iter().any(|(n, ..)| *n == known_name) {
             return Err(
                 error("duplicate-flag", format!("--{name} is given twice")).help("remove one of them")
             );
         }
-        let given = match (takes, &flag.value) {
+        let given = match (takes, flag.value) {
             (Takes::Switch, None) => Given::Switch(true),
             (Takes::Switch, Some(value)) => match value.text.to_ascii_lowercase().as_str() {
                 "true" => Given::Switch(true),
@@ -91,7 +95,7 @@ impl Flags {
                         .help(format!("--{name} alone means --{name}=true")));
                 }
             },
-            (_, Some(value)) => Given::Value(value.clone()),
+            (_, Some(value)) => Given::Value(value),
             (_, None) => {
                 return Err(error("flag-value", format!("--{name} needs a value"))
                     .help(format!("write --{name}=value")));
@@ -100,29 +104,43 @@ impl Flags {
         Ok((known_name, given))
     }
 
-    /// The value of a [`Takes::Value`] flag; an empty one counts as not given.
-    pub(crate) fn value(&self, name: &str) -> Option<Word> {
+    /// Takes the value of a [`Takes::Value`] flag; an empty one counts as not given.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Word> {
         self.given_value(name).filter(|word| !word.text.is_empty())
     }
 
-    /// The value of a [`Takes::Value`] flag, even an empty one.
-    pub(crate) fn given_value(&self, name: &str) -> Option<Word> {
-        self.values(name).into_iter().next()
+    /// Takes the value of a [`Takes::Value`] flag, even an empty one.
+    pub(crate) fn given_value(&mut self, name: &str) -> Option<Word> {
+        self.take(name).next()
     }
 
-    /// The values of a [`Takes::Values`] flag, in order.
-    pub(crate) fn values(&self, name: &str) -> Vec<Word> {
-        let values = self.given.iter().filter(|(n, _)| *n == name);
-        values
-            .filter_map(|(_, g)| if let Given::Value(word) = g { Some(word.clone()) } else { None })
-            .collect()
+    /// Takes the values of a [`Takes::Values`] flag, in order.
+    pub(crate) fn values(&mut self, name: &str) -> Vec<Word> {
+        self.take(name).collect()
+    }
+
+    fn take(&mut self, name: &str) -> impl Iterator<Item = Word> {
+        self.given.iter_mut().filter(move |(n, ..)| *n == name).filter_map(|(_, _, given)| {
+            match std::mem::replace(given, Given::Taken) {
+                Given::Value(word) => Some(word),
+                other => {
+                    *given = other;
+                    None
+                }
+            }
+        })
     }
 
     /// A [`Takes::Switch`] flag, if given.
     pub(crate) fn switch(&self, name: &str) -> Option<bool> {
-        self.given.iter().find_map(|(n, g)| match g {
+        self.given.iter().find_map(|(n, _, given)| match given {
             Given::Switch(on) if *n == name => Some(*on),
             _ => None,
         })
+    }
+
+    /// Name and place of the first one given.
+    pub(crate) fn first(&self) -> Option<(&'static str, Span)> {
+        self.given.first().map(|(name, span, _)| (*name, *span))
     }
 }

@@ -76,7 +76,7 @@ fn unquote(word: &str) -> Option<(String, bool)> {
 pub(crate) fn read_bodies(
     reader: &mut Reader<'_>,
     source: &[u8],
-    joined: &Joined,
+    joined: &Joined<'_>,
     openings: Vec<(&str, Opening)>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (Vec<Heredoc>, Option<usize>) {

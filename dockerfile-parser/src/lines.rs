@@ -3,7 +3,8 @@
 use crate::ast::Word;
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
-use nom::Offset;
+use nom::{FindSubstring, Offset};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// One line of the file.
@@ -20,7 +21,7 @@ pub(crate) struct PhysicalLine<'s> {
 /// The line that starts at `start`; `None` at the end of the source.
 pub(crate) fn physical_line(source: &[u8], start: usize) -> Option<PhysicalLine<'_>> {
     let rest = source.get(start..).filter(|rest| !rest.is_empty())?;
-    let next = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |i| i + 1);
+    let next = rest.find_substring(&b"\n"[..]).map_or(rest.len(), |i| i + 1);
     let mut end = next;
     while end > 0 && matches!(rest[end - 1], b'\r' | b'\n') {
         end -= 1;
@@ -29,38 +30,41 @@ pub(crate) fn physical_line(source: &[u8], start: usize) -> Option<PhysicalLine<
 }
 
 /// Text put together from pieces of the source, which knows where each byte came from.
+///
+/// Nearly all instructions are one line: theirs is not copied.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Joined {
-    text: String,
-    /// Start of each piece in `text` and in the source, both ascending.
-    pieces: Vec<(usize, usize)>,
+pub(crate) struct Joined<'s> {
+    text: Cow<'s, str>,
+    /// Where the first piece starts in the source.
+    start: usize,
+    /// Start of each piece but the first in `text` and in the source, both ascending.
+    breaks: Vec<(usize, usize)>,
 }
 
-impl Joined {
-    /// Adds the bytes that stand at `source_start`. What is not UTF-8 is reported and replaced byte by byte, so that
-    /// offsets stay true and the rest of the line can still be understood.
-    fn push(&mut self, mut bytes: &[u8], mut source_start: usize, diagnostics: &mut Vec<Diagnostic>) {
-        self.pieces.push((self.text.len(), source_start));
-        loop {
-            let error = match std::str::from_utf8(bytes) {
-                Ok(text) => return self.text.push_str(text),
-                Err(error) => error,
-            };
-            let good = error.valid_up_to();
-            let bad = error.error_len().unwrap_or(bytes.len() - good);
-            self.text.push_str(&String::from_utf8_lossy(&bytes[..good]));
-            self.text.extend(std::iter::repeat_n('?', bad));
-            let at = source_start + good;
-            match diagnostics.last_mut() {
-                Some(last) if last.span.end == at => last.span.end += bad,
-                _ => diagnostics.push(
-                    Diagnostic::error("invalid-utf8", Span::new(at, at + bad), "this is not valid UTF-8")
-                        .help("save the Dockerfile as UTF-8; other encodings are possible in comments only"),
-                ),
+impl<'s> Joined<'s> {
+    /// The bytes that stand at `source_start`. What is not UTF-8 is reported and replaced byte by byte, so that offsets
+    /// stay true and the rest of the line can still be understood.
+    fn new(bytes: &'s [u8], source_start: usize, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => {
+                let mut text = String::with_capacity(bytes.len());
+                push_replacing(&mut text, bytes, source_start, diagnostics);
+                Cow::Owned(text)
             }
-            bytes = &bytes[good + bad..];
-            source_start = at + bad;
+        };
+        Self { text, start: source_start, breaks: Vec::new() }
+    }
+
+    /// Adds a line, as [`Joined::new`] does.
+    fn push(&mut self, bytes: &[u8], source_start: usize, diagnostics: &mut Vec<Diagnostic>) {
+        self.breaks.push((self.text.len(), source_start));
+        if let Cow::Borrowed(first) = self.text {
+            let mut text = String::with_capacity(2 * (first.len() + bytes.len()));
+            text.push_str(first);
+            self.text = Cow::Owned(text);
         }
+        push_replacing(self.text.to_mut(), bytes, source_start, diagnostics);
     }
 
     /// The joined text.
@@ -79,7 +83,7 @@ impl Joined {
 
     /// The range of `part`, which must be a slice of [`Joined::text`].
     pub(crate) fn range_of(&self, part: &str) -> Range<usize> {
-        let start = self.text.as_str().offset(part);
+        let start = self.text.offset(part);
         start..start + part.len()
     }
 
@@ -93,23 +97,56 @@ impl Joined {
         Word { text: part.to_owned(), span: self.span_of(part) }
     }
 
-    /// Where each piece starts, in the joined text and in the source; both ascend. All but the first start a line.
-    pub(crate) fn pieces(&self) -> &[(usize, usize)] {
-        &self.pieces
+    /// Where the text starts in the source.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Where further lines start, in the joined text and in the source; both ascend.
+    pub(crate) fn breaks(&self) -> &[(usize, usize)] {
+        &self.breaks
     }
 
     fn source_offset(&self, offset: usize) -> usize {
-        let index = self.pieces.partition_point(|(at, _)| *at <= offset);
-        let (at, source) = index.checked_sub(1).map_or((0, 0), |i| self.pieces[i]);
+        let index = self.breaks.partition_point(|(at, _)| *at <= offset);
+        let (at, source) = index.checked_sub(1).map_or((0, self.start), |i| self.breaks[i]);
         source + (offset - at)
+    }
+}
+
+fn push_replacing(
+    text: &mut String,
+    mut bytes: &[u8],
+    mut source_start: usize,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    loop {
+        let error = match std::str::from_utf8(bytes) {
+            Ok(rest) => return text.push_str(rest),
+            Err(error) => error,
+        };
+        let good = error.valid_up_to();
+        let bad = error.error_len().unwrap_or(bytes.len() - good);
+        text.push_str(&String::from_utf8_lossy(&bytes[..good]));
+        text.extend(std::iter::repeat_n('?', bad));
+        let at = source_start + good;
+        match diagnostics.last_mut() {
+            Some(last) if last.span.end == at => last.span.end += bad,
+            _ => diagnostics.push(
+                Diagnostic::error("invalid-utf8", Span::new(at, at + bad), "this is not valid UTF-8")
+                    .help("save the Dockerfile as UTF-8; other encodings are possible in comments only"),
+            ),
+        }
+        bytes = &bytes[good + bad..];
+        source_start = at + bad;
     }
 }
 
 /// An instruction's text, before it is looked into.
 #[derive(Debug)]
-pub(crate) struct LogicalLine {
+pub(crate) struct LogicalLine<'s> {
     /// The text, continuations joined.
-    pub(crate) joined: Joined,
+    pub(crate) joined: Joined<'s>,
     /// The first empty line within the continuation.
     pub(crate) empty_continuation: Option<Span>,
     /// The comment block above.
@@ -150,7 +187,7 @@ impl<'s> Reader<'s> {
     /// The next instruction's text with the comments above it.
     ///
     /// Blank lines do not separate a comment from its instruction; an empty comment (`#`) does.
-    pub(crate) fn next_instruction(&mut self) -> Option<LogicalLine> {
+    pub(crate) fn next_instruction(&mut self) -> Option<LogicalLine<'s>> {
         let mut comments = Vec::new();
         loop {
             let line = self.take_line()?;
@@ -182,21 +219,17 @@ impl<'s> Reader<'s> {
 
     /// The text that starts on the next line, which must be neither blank nor a comment. It may be blank all the same, if
     /// there is nothing but continuation characters up to the end of the source.
-    pub(crate) fn instruction_here(&mut self) -> Option<LogicalLine> {
+    pub(crate) fn instruction_here(&mut self) -> Option<LogicalLine<'s>> {
         let line = self.take_line()?;
         let blanks = leading_blanks(line.content);
         Some(self.join(&line.content[blanks..], line.start + blanks, Vec::new()))
     }
 
-    fn join(&mut self, first: &[u8], start: usize, comments: Vec<String>) -> LogicalLine {
-        let mut logical = LogicalLine {
-            joined: Joined::default(),
-            empty_continuation: None,
-            comments,
-            diagnostics: Vec::new(),
-        };
+    fn join(&mut self, first: &'s [u8], start: usize, comments: Vec<String>) -> LogicalLine<'s> {
         let (mut content, mut continues) = self.strip_continuation(first);
-        logical.joined.push(content, start, &mut logical.diagnostics);
+        let mut diagnostics = Vec::new();
+        let joined = Joined::new(content, start, &mut diagnostics);
+        let mut logical = LogicalLine { joined, empty_continuation: None, comments, diagnostics };
         while continues {
             let Some(line) = self.take_line() else { break };
             match line.content[leading_blanks(line.content)..].first() {
@@ -257,6 +290,11 @@ impl Reader<'_> {
 
 /// Number of bytes of leading white space (Unicode), as far as they are UTF-8.
 pub(crate) fn leading_blanks(line: &[u8]) -> usize {
+    // Nearly all lines start with one of ASCII's, or are not blank from the start.
+    let ascii = line.iter().position(|b| !matches!(b, b' ' | b'\t'..=b'\r')).unwrap_or(line.len());
+    if line.get(ascii).is_none_or(u8::is_ascii) {
+        return ascii;
+    }
     let valid = match std::str::from_utf8(line) {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&line[..error.valid_up_to()]).unwrap_or_default(),

@@ -137,7 +137,7 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
             InstructionKind::Onbuild(_) | InstructionKind::Maintainer(_) => {
                 errors.push(refuse(&instruction.keyword))
             }
-            _ if errors.is_empty() => return Ok(*instruction),
+            _ if errors.is_empty() => return Ok(instruction),
             _ => {}
         },
         One::Broken(_) => {}
@@ -150,15 +150,19 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
 fn long_lines(source: &[u8]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut start = 0;
-    while let Some(line) = lines::physical_line(source, start) {
+    while source.len() - start > MAX_LINE && found.len() < MAX_ERRORS {
+        // The last line feed that a good line can have: all before it is good, and most of it need not be looked at.
+        if let Some(feed) = source[start..=start + MAX_LINE].iter().rposition(|byte| *byte == b'\n') {
+            start += feed + 1;
+            continue;
+        }
+        let Some(line) = lines::physical_line(source, start) else { break };
         let feed = usize::from(source[line.next - 1] == b'\n');
         let length = line.next - feed - line.start;
-        if length > MAX_LINE && found.len() < MAX_ERRORS {
-            let span = Span::new(line.start, line.start + line.content.len());
-            let message = format!("the line has {length} bytes, and may have {MAX_LINE}");
-            let help = "go on in the next line after an escape character, or COPY a file";
-            found.push(Diagnostic::error("line-too-long", span, message).help(help));
-        }
+        let span = Span::new(line.start, line.start + line.content.len());
+        let message = format!("the line has {length} bytes, and may have {MAX_LINE}");
+        let help = "go on in the next line after an escape character, or COPY a file";
+        found.push(Diagnostic::error("line-too-long", span, message).help(help));
         start = line.next;
     }
     found
@@ -175,9 +179,13 @@ pub(crate) fn single(source: &[u8], start: usize, escape: char) -> Option<(One, 
 }
 
 /// One instruction.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one of them at a time, and nearly all are the large variant"
+)]
 pub(crate) enum One {
-    From(Box<Stage>),
-    Other(Box<Instruction>),
+    From(Stage),
+    Other(Instruction),
     /// It was not understood, and that has been reported. The name of the instruction it tried to be, if known.
     Broken(&'static str),
 }
@@ -186,7 +194,7 @@ pub(crate) enum One {
 fn one(
     reader: &mut Reader<'_>,
     source: &[u8],
-    line: LogicalLine,
+    line: LogicalLine<'_>,
     escape: char,
     errors: &mut Vec<Diagnostic>,
 ) -> One {
@@ -215,9 +223,11 @@ fn one(
     };
     let name = statement.name;
     let arguments = std::mem::take(&mut statement.arguments);
+    let flags = std::mem::take(&mut statement.flags);
     let mut cx = Context {
         name,
         statement: &statement,
+        flags,
         arguments,
         joined: &joined,
         source,
@@ -234,20 +244,16 @@ fn one(
     let source = statement.source.text;
     match meaning {
         None => One::Broken(name),
-        Some(Meaning::From(from)) => One::From(Box::new(Stage {
-            from,
-            span,
-            source,
-            comments: line.comments,
-            instructions: Vec::new(),
-        })),
-        Some(Meaning::Kind(kind)) => One::Other(Box::new(Instruction {
+        Some(Meaning::From(from)) => {
+            One::From(Stage { from, span, source, comments: line.comments, instructions: Vec::new() })
+        }
+        Some(Meaning::Kind(kind)) => One::Other(Instruction {
             span,
             keyword: statement.keyword,
             source,
             comments: line.comments,
             kind,
-        })),
+        }),
     }
 }
 
@@ -282,12 +288,12 @@ struct File {
 impl File {
     fn add(&mut self, one: One, errors: &mut Vec<Diagnostic>) {
         match one {
-            One::From(stage) => self.dockerfile.stages.push(*stage),
+            One::From(stage) => self.dockerfile.stages.push(stage),
             One::Broken(name) => self.broken_from |= name == "FROM",
             One::Other(instruction) => match self.dockerfile.stages.last_mut() {
-                Some(stage) => stage.instructions.push(*instruction),
+                Some(stage) => stage.instructions.push(instruction),
                 None if matches!(instruction.kind, InstructionKind::Arg(_)) => {
-                    self.dockerfile.global_args.push(*instruction);
+                    self.dockerfile.global_args.push(instruction);
                 }
                 None if self.before_from || self.broken_from => {}
                 None => {

@@ -98,11 +98,11 @@ impl Statement {
 }
 
 /// Parses all of `joined`.
-pub(crate) fn parse(joined: &Joined, escape: char) -> Result<Statement, Diagnostic> {
+pub(crate) fn parse(joined: &Joined<'_>, escape: char) -> Result<Statement, Diagnostic> {
     parse_part(joined, joined.text(), escape, false)
 }
 
-fn parse_part(joined: &Joined, text: &str, escape: char, nested: bool) -> Result<Statement, Diagnostic> {
+fn parse_part(joined: &Joined<'_>, text: &str, escape: char, nested: bool) -> Result<Statement, Diagnostic> {
     let source = text.trim();
     let (keyword, rest) = words::first_word(source);
     let (tokens, rest) = words::flags(rest, escape);
@@ -158,16 +158,16 @@ fn parse_part(joined: &Joined, text: &str, escape: char, nested: bool) -> Result
     Ok(Statement { keyword, name, flags, arguments, rest, source: joined.word(source) })
 }
 
-fn text_or_none(joined: &Joined, text: &str) -> Arguments {
+fn text_or_none(joined: &Joined<'_>, text: &str) -> Arguments {
     if text.is_empty() { Arguments::None } else { Arguments::Text(joined.word(text)) }
 }
 
-fn list<'t>(joined: &Joined, words: impl Iterator<Item = &'t str>) -> Arguments {
+fn list<'t>(joined: &Joined<'_>, words: impl Iterator<Item = &'t str>) -> Arguments {
     let words: Vec<Word> = words.map(|word| joined.word(word)).collect();
     if words.is_empty() { Arguments::None } else { Arguments::List(words) }
 }
 
-fn declarations(joined: &Joined, text: &str, escape: char) -> Arguments {
+fn declarations(joined: &Joined<'_>, text: &str, escape: char) -> Arguments {
     let words = words::quoted(text, escape).into_iter().map(|word| match word.split_once('=') {
         Some((name, value)) => (joined.word(name), Some(joined.word(value))),
         None => (joined.word(word), None),
@@ -176,14 +176,14 @@ fn declarations(joined: &Joined, text: &str, escape: char) -> Arguments {
     if declarations.is_empty() { Arguments::None } else { Arguments::Declarations(declarations) }
 }
 
-fn json_or_text(joined: &Joined, text: &str) -> Result<Arguments, Diagnostic> {
+fn json_or_text(joined: &Joined<'_>, text: &str) -> Result<Arguments, Diagnostic> {
     Ok(match json_form(joined, text)? {
         Some(words) => Arguments::Json(words),
         None => text_or_none(joined, text),
     })
 }
 
-fn json_form(joined: &Joined, text: &str) -> Result<Option<Vec<Word>>, Diagnostic> {
+fn json_form(joined: &Joined<'_>, text: &str) -> Result<Option<Vec<Word>>, Diagnostic> {
     match json::array(text) {
         Array::No => Ok(None),
         Array::Strings(list) => {
@@ -200,7 +200,7 @@ fn json_form(joined: &Joined, text: &str) -> Result<Option<Vec<Word>>, Diagnosti
     }
 }
 
-fn key_values(joined: &Joined, text: &str, name: &str, escape: char) -> Result<Arguments, Diagnostic> {
+fn key_values(joined: &Joined<'_>, text: &str, name: &str, escape: char) -> Result<Arguments, Diagnostic> {
     let words = words::quoted(text, escape);
     let Some(first) = words.first() else { return Ok(Arguments::None) };
     if !first.contains('=') {

@@ -100,6 +100,9 @@ pub(crate) struct FlagToken<'t> {
 pub(crate) fn flags<'t>(text: &'t str, escape: char) -> (Vec<FlagToken<'t>>, &'t str) {
     let mut flags = Vec::new();
     let mut rest = text.trim_start();
+    if !rest.starts_with("--") {
+        return (flags, rest);
+    }
     while let Ok((after, raw)) = flag_token(rest, escape) {
         rest = after.trim_start();
         let token = decode_flag(raw, escape);

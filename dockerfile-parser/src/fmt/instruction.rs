@@ -12,7 +12,7 @@ const SWITCHES: [&str; 4] = ["link", "parents", "keep-git-dir", "unpack"];
 
 /// The instruction on lines, without its here-documents. `None` if it has to stay as it is.
 pub(super) fn lay_out(
-    joined: &Joined,
+    joined: &Joined<'_>,
     statement: &Statement,
     comments: &Comments<'_>,
     escape: char,
@@ -57,7 +57,7 @@ fn flag_text(flag: &words::FlagToken<'_>, escape: char) -> Option<String> {
     plain.then(|| flag.text.to_string())
 }
 
-fn arguments(joined: &Joined, statement: &Statement, rest: &str, escape: char, parts: &mut Vec<Part>) {
+fn arguments(joined: &Joined<'_>, statement: &Statement, rest: &str, escape: char, parts: &mut Vec<Part>) {
     let raw = |part: &str| Part::raw(joined.range_of(part));
     match (statement.name, &statement.arguments) {
         (_, Arguments::Json(_)) => list_of_strings(joined, rest, parts),
@@ -92,7 +92,7 @@ fn arguments(joined: &Joined, statement: &Statement, rest: &str, escape: char, p
 }
 
 /// `["a", "b"]`; each member as it is written.
-fn list_of_strings(joined: &Joined, text: &str, parts: &mut Vec<Part>) {
+fn list_of_strings(joined: &Joined<'_>, text: &str, parts: &mut Vec<Part>) {
     let Array::Strings(members) = json::array(text) else {
         parts.push(Part::raw(joined.range_of(text)));
         return;
@@ -109,7 +109,7 @@ fn list_of_strings(joined: &Joined, text: &str, parts: &mut Vec<Part>) {
 }
 
 /// Words between blanks, but the opening of a here-document is one word even with blanks in it.
-fn operands(joined: &Joined, rest: &str, parts: &mut Vec<Part>) {
+fn operands(joined: &Joined<'_>, rest: &str, parts: &mut Vec<Part>) {
     let all = joined.text();
     let rest = joined.range_of(rest);
     let mut position = rest.start;

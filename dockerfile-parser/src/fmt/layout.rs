@@ -53,12 +53,12 @@ pub(super) struct Comments<'s> {
 
 impl<'s> Comments<'s> {
     /// Those of an instruction whose lines end at `end`.
-    pub(super) fn find(source: &'s [u8], joined: &Joined, end: usize) -> Self {
-        let pieces = joined.pieces();
+    pub(super) fn find(source: &'s [u8], joined: &Joined<'_>, end: usize) -> Self {
         let mut found = Vec::new();
-        for (i, (_, start)) in pieces.iter().enumerate() {
-            let (offset, stop) = pieces.get(i + 1).copied().unwrap_or((joined.text().len(), end));
-            let mut position = physical_line(source, *start).map_or(stop, |line| line.next);
+        let mut start = joined.start();
+        for (offset, stop) in joined.breaks().iter().copied().chain([(joined.text().len(), end)]) {
+            let mut position = physical_line(source, start).map_or(stop, |line| line.next);
+            start = stop;
             while position < stop
                 && let Some(line) = physical_line(source, position)
             {
@@ -78,13 +78,13 @@ impl<'s> Comments<'s> {
     }
 
     /// Those before the instruction's first character.
-    pub(super) fn before(&self, joined: &Joined) -> impl Iterator<Item = &'s [u8]> {
+    pub(super) fn before(&self, joined: &Joined<'_>) -> impl Iterator<Item = &'s [u8]> {
         let start = joined.text().len() - joined.text().trim_start().len();
         self.at(0, start)
     }
 
     /// Those behind the instruction's last character.
-    pub(super) fn behind(&self, joined: &Joined) -> impl Iterator<Item = &'s [u8]> {
+    pub(super) fn behind(&self, joined: &Joined<'_>) -> impl Iterator<Item = &'s [u8]> {
         self.at(joined.text().trim_end().len(), joined.text().len())
     }
 
@@ -103,7 +103,7 @@ pub(super) fn comment(content: &[u8]) -> Vec<u8> {
 
 /// An instruction on its way to lines.
 pub(super) struct Layout<'a> {
-    pub(super) joined: &'a Joined,
+    pub(super) joined: &'a Joined<'a>,
     pub(super) comments: &'a Comments<'a>,
     pub(super) escape: char,
     /// What ends a line.
@@ -207,8 +207,8 @@ impl Layout<'_> {
 
     /// Where lines end between two offsets of the joined text, both included.
     fn breaks(&self, from: usize, to: usize) -> impl Iterator<Item = usize> + '_ {
-        let pieces = &self.joined.pieces()[1..];
-        let first = pieces.partition_point(|(at, _)| *at < from);
-        pieces[first..].iter().map(|(at, _)| *at).take_while(move |at| *at <= to)
+        let breaks = self.joined.breaks();
+        let first = breaks.partition_point(|(at, _)| *at < from);
+        breaks[first..].iter().map(|(at, _)| *at).take_while(move |at| *at <= to)
     }
 }

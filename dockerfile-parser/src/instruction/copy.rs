@@ -1,13 +1,14 @@
 //! `COPY [--from=..] [--parents] [options] source... destination`.
 
-use super::{Context, copying};
+use super::Context;
+use super::copying::{self, CHMOD, CHOWN, EXCLUDE, LINK};
 use crate::ast::Copy;
-use crate::flags::Takes;
+use crate::flags::{Known, Takes};
+
+const FLAGS: [Known; 6] = [("from", Takes::Value), ("parents", Takes::Switch), CHOWN, CHMOD, LINK, EXCLUDE];
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Copy> {
-    let mut known = vec![("from", Takes::Value), ("parents", Takes::Switch)];
-    known.extend(copying::OPTIONS);
-    let flags = cx.flags(&known);
+    let mut flags = cx.flags(&FLAGS);
     let from = flags.value("from");
     if let Some(from) = &from
         && from.text.contains('$')
@@ -17,5 +18,5 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Copy> {
     }
     let (sources, destination) = copying::sources(cx)?;
     let parents = flags.switch("parents").unwrap_or(false);
-    Some(Copy { sources, destination, from, options: copying::options(&flags), parents })
+    Some(Copy { sources, destination, from, options: copying::options(&mut flags), parents })
 }

@@ -7,10 +7,13 @@ use crate::heredoc;
 use crate::statement::Arguments;
 use crate::words;
 
-pub(super) const OPTIONS: [Known; 4] =
-    [("chown", Takes::Value), ("chmod", Takes::Value), ("link", Takes::Switch), ("exclude", Takes::Values)];
+/// Those of COPY and ADD.
+pub(super) const CHOWN: Known = ("chown", Takes::Value);
+pub(super) const CHMOD: Known = ("chmod", Takes::Value);
+pub(super) const LINK: Known = ("link", Takes::Switch);
+pub(super) const EXCLUDE: Known = ("exclude", Takes::Values);
 
-pub(super) fn options(flags: &Flags) -> CopyOptions {
+pub(super) fn options(flags: &mut Flags) -> CopyOptions {
     CopyOptions {
         chown: flags.value("chown"),
         chmod: flags.value("chmod"),

@@ -9,7 +9,7 @@ use nom::combinator::all_consuming;
 use nom::{IResult, Parser};
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<From> {
-    let flags = cx.flags(&[("platform", Takes::Value)]);
+    let mut flags = cx.flags(&[("platform", Takes::Value)]);
     let words = cx.take_words();
     let is_as = |word: &Word| word.text.eq_ignore_ascii_case("as");
     let (image, name) = match &words[..] {

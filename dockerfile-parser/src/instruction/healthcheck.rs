@@ -18,14 +18,14 @@ const OPTIONS: [(&str, Takes); 5] = [
 ];
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Healthcheck> {
-    let flags = cx.flags(&OPTIONS);
+    let mut flags = cx.flags(&OPTIONS);
     let Arguments::Health(kind, command) = cx.take_arguments() else {
         cx.missing("NONE or CMD", "HEALTHCHECK --interval=30s CMD curl -f http://localhost/");
         return None;
     };
     match kind.text.to_ascii_uppercase().as_str() {
-        "NONE" => none(cx, &kind, &command),
-        "CMD" => cmd(cx, &flags, &kind, *command),
+        "NONE" => none(cx, &flags, &kind, &command),
+        "CMD" => cmd(cx, &mut flags, &kind, *command),
         _ => {
             let message = format!("HEALTHCHECK is followed by CMD or NONE, not by \"{}\"", kind.text);
             let help = match suggest::nearest(&kind.text, ["CMD", "NONE"]) {
@@ -38,22 +38,22 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Healthcheck> {
     }
 }
 
-fn none(cx: &mut Context<'_>, kind: &Word, command: &Arguments) -> Option<Healthcheck> {
+fn none(cx: &mut Context<'_>, flags: &Flags, kind: &Word, command: &Arguments) -> Option<Healthcheck> {
     if !matches!(command, Arguments::None) {
         let rest = cx.joined.span(cx.statement.rest.clone());
         let span = Span::new(kind.span.end, rest.end);
         cx.error("extra-argument", span, "HEALTHCHECK NONE takes nothing more");
         return None;
     }
-    if let Some(flag) = cx.statement.flags.first() {
-        let message = format!("--{} has no effect on HEALTHCHECK NONE", flag.name);
-        cx.error_help("useless-flag", flag.name_span, message, "remove it");
+    if let Some((name, span)) = flags.first() {
+        let message = format!("--{name} has no effect on HEALTHCHECK NONE");
+        cx.error_help("useless-flag", span, message, "remove it");
         return None;
     }
     Some(Healthcheck::None)
 }
 
-fn cmd(cx: &mut Context<'_>, flags: &Flags, kind: &Word, command: Arguments) -> Option<Healthcheck> {
+fn cmd(cx: &mut Context<'_>, flags: &mut Flags, kind: &Word, command: Arguments) -> Option<Healthcheck> {
     let interval = interval(cx, flags, "interval");
     let timeout = self::interval(cx, flags, "timeout");
     let start_period = self::interval(cx, flags, "start-period");
@@ -66,7 +66,7 @@ fn cmd(cx: &mut Context<'_>, flags: &Flags, kind: &Word, command: Arguments) -> 
     Some(Healthcheck::Cmd { command, interval, timeout, start_period, start_interval, retries })
 }
 
-fn interval(cx: &mut Context<'_>, flags: &Flags, name: &str) -> Option<Duration> {
+fn interval(cx: &mut Context<'_>, flags: &mut Flags, name: &str) -> Option<Duration> {
     let word = flags.value(name)?;
     let Some(parsed) = duration::parse(&word.text) else {
         let message = format!("--{name}: \"{}\" is not a duration", word.text);
@@ -83,7 +83,7 @@ fn interval(cx: &mut Context<'_>, flags: &Flags, name: &str) -> Option<Duration>
     Some(parsed.magnitude)
 }
 
-fn retries(cx: &mut Context<'_>, flags: &Flags) -> Option<u32> {
+fn retries(cx: &mut Context<'_>, flags: &mut Flags) -> Option<u32> {
     let word = flags.value("retries")?;
     let number = word.text.parse::<i32>().ok().and_then(|n| u32::try_from(n).ok());
     if number.is_none() {

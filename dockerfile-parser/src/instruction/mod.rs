@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::flags::{Flags, Known};
 use crate::lines::Joined;
 use crate::span::Span;
-use crate::statement::{Arguments, KEYWORDS, Statement};
+use crate::statement::{Arguments, KEYWORDS, RawFlag, Statement};
 use crate::suggest;
 
 /// What one statement says.
@@ -36,12 +36,14 @@ pub(crate) enum Meaning {
 pub(crate) struct Context<'a> {
     /// The keyword in upper case; empty if it is unknown.
     pub(crate) name: &'static str,
-    /// Without its arguments.
+    /// Without its flags and arguments.
     pub(crate) statement: &'a Statement,
+    /// Those of the statement, until they are checked.
+    pub(crate) flags: Vec<RawFlag>,
     /// Those of the statement. Their words go into the typed instruction, so whoever needs them takes them.
     pub(crate) arguments: Arguments,
     /// The text the statement was cut from.
-    pub(crate) joined: &'a Joined,
+    pub(crate) joined: &'a Joined<'a>,
     /// The whole file.
     pub(crate) source: &'a [u8],
     pub(crate) escape: char,
@@ -69,7 +71,8 @@ impl Context<'_> {
     }
 
     fn flags(&mut self, known: &[Known]) -> Flags {
-        Flags::check(self.name, &self.statement.flags, known, &mut self.diagnostics)
+        let written = std::mem::take(&mut self.flags);
+        Flags::check(self.name, written, known, &mut self.diagnostics)
     }
 
     fn no_flags(&mut self) {

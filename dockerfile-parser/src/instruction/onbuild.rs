@@ -30,9 +30,11 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
         text.push_str(&heredoc.name);
     }
     let arguments = std::mem::take(&mut trigger.arguments);
+    let flags = std::mem::take(&mut trigger.flags);
     let mut inner = Context {
         name,
         statement: &trigger,
+        flags,
         arguments,
         joined: cx.joined,
         source: cx.source,

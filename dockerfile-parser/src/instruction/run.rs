@@ -7,7 +7,7 @@ use crate::flags::Takes;
 use crate::{device, mount, suggest};
 
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Run> {
-    let flags = cx.flags(&[
+    let mut flags = cx.flags(&[
         ("mount", Takes::Values),
         ("network", Takes::Value),
         ("security", Takes::Value),

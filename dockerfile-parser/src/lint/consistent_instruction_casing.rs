@@ -6,21 +6,28 @@ use crate::span::Span;
 pub(super) const RULE: Rule = Rule { name: "ConsistentInstructionCasing", check };
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
-    let mut keywords: Vec<(&str, Span, &[String])> = Vec::new();
-    for stage in subject.stages() {
-        let from = from_keyword(stage);
-        let span = Span::new(stage.span.start, stage.span.start + from.len());
-        keywords.push((from, span, &stage.comments));
-        keywords.extend(
-            stage.instructions.iter().map(|i| (i.keyword.text.as_str(), i.keyword.span, &i.comments[..])),
-        );
-    }
+    let keywords = || {
+        subject.stages().flat_map(|stage| {
+            let from = from_keyword(stage);
+            let span = Span::new(stage.span.start, stage.span.start + from.len());
+            let others = stage.instructions.iter();
+            let others = others.map(|i| (i.keyword.text.as_str(), i.keyword.span, &i.comments[..]));
+            std::iter::once((from, span, &stage.comments[..])).chain(others)
+        })
+    };
     // Keywords of known instructions are ASCII.
     let is_lower = |keyword: &str| !keyword.bytes().any(|b| b.is_ascii_uppercase());
     let is_upper = |keyword: &str| !keyword.bytes().any(|b| b.is_ascii_lowercase());
-    let lower = keywords.iter().filter(|(keyword, ..)| is_lower(keyword)).count();
-    let upper = keywords.iter().filter(|(keyword, ..)| is_upper(keyword)).count();
-    for (keyword, span, comments) in keywords {
+    let (mut all, mut lower, mut upper) = (0_usize, 0_usize, 0_usize);
+    for (keyword, ..) in keywords() {
+        all += 1;
+        lower += usize::from(is_lower(keyword));
+        upper += usize::from(is_upper(keyword));
+    }
+    if upper == all {
+        return;
+    }
+    for (keyword, span, comments) in keywords() {
         let consistent = if lower > upper { is_lower(keyword) } else { is_upper(keyword) };
         if !consistent {
             let wanted = if lower > upper { keyword.to_lowercase() } else { keyword.to_uppercase() };

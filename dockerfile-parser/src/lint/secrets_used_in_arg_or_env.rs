@@ -14,21 +14,23 @@ const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for instruction in subject.instructions() {
-        let (keyword, names): (_, Vec<&Word>) = match &instruction.kind {
-            InstructionKind::Arg(declarations) => ("ARG", declarations.iter().map(|d| &d.name).collect()),
-            InstructionKind::Env(values) => ("ENV", values.pairs.iter().map(|(key, _)| key).collect()),
-            _ => continue,
+        let mut look_at = |keyword: &str, name: &Word| {
+            if is_secret(&name.text) {
+                let message =
+                    format!("{keyword} \"{}\" looks like a secret, and would stay in the image", name.text);
+                report.add(&instruction.comments, name.span, message, "use RUN --mount=type=secret");
+            }
         };
-        for name in names.into_iter().filter(|name| is_secret(&name.text)) {
-            let message =
-                format!("{keyword} \"{}\" looks like a secret, and would stay in the image", name.text);
-            report.add(&instruction.comments, name.span, message, "use RUN --mount=type=secret");
+        match &instruction.kind {
+            InstructionKind::Arg(declarations) => declarations.iter().for_each(|d| look_at("ARG", &d.name)),
+            InstructionKind::Env(values) => values.pairs.iter().for_each(|(key, _)| look_at("ENV", key)),
+            _ => {}
         }
     }
 }
 
 fn is_secret(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    let has = |parts: &[&str]| lower.split('_').any(|part| parts.contains(&part));
+    let is_one_of = |part: &str, known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(part));
+    let has = |known: &[&str]| name.split('_').any(|part| is_one_of(part, known));
     has(&SECRET) && !has(&HARMLESS)
 }

@@ -173,8 +173,7 @@ impl Fields {
             return Ok(Value::Unknown);
         }
         let Some((field, text)) = self.known(key) else { return Ok(Value::Known(None)) };
-        let lower = text.to_lowercase();
-        match choices.iter().find(|(name, _)| *name == lower) {
+        match choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             Some((_, value)) => Ok(Value::Known(Some(*value))),
             None => Err(MountError::UnknownValue {
                 key: field.written.to_owned(),

@@ -46,9 +46,9 @@ pub fn parse(
     expand: &mut dyn FnMut(&str) -> Result<String, ExpandError>,
 ) -> Result<Mount, MountError> {
     let fields = Fields::read(spec, &mut |value| expand(value).map(Value::Known))?;
-    let mount = interpret(&fields)?;
     // All values are known here, so the type is.
-    mount.ok_or(MountError::Csv)
+    let checked = checked(&fields)?.ok_or(MountError::Csv)?;
+    complete(&fields, checked)
 }
 
 /// Checks what can be known while names have no values yet: everything that no `$` takes part in.
@@ -66,7 +66,11 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
         }
         expander.word(value, &|_| None).map(|expanded| Value::Known(expanded.text))
     })?;
-    interpret(&fields).map(drop)
+    match checked(&fields)? {
+        // The others are right if their fields are.
+        Some(checked) if checked.kind == MountKind::Secret => complete(&fields, checked).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// The `from=` of a mount, which is what it says before names have values too. `None` also for a mount that [`check`]
@@ -75,8 +79,20 @@ pub fn from(spec: &str) -> Option<String> {
     Fields::read(spec, &mut |_| Ok(Value::Unknown)).ok()?.text(Key::From)
 }
 
-/// `None` if the type is not known yet.
-fn interpret(fields: &Fields) -> Result<Option<Mount>, MountError> {
+/// The values that are more than text.
+struct Checked {
+    kind: MountKind,
+    read_only: bool,
+    sharing: Sharing,
+    required: bool,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    size: Option<u64>,
+}
+
+/// Checks each value, and that the type can honour its key; `None` if the type is not known yet.
+fn checked(fields: &Fields) -> Result<Option<Checked>, MountError> {
     let kind = match fields.choice(Key::Type, &fields::TYPES)? {
         Value::Known(kind) => Some(kind.unwrap_or(MountKind::Bind)),
         Value::Unknown => None,
@@ -96,12 +112,19 @@ fn interpret(fields: &Fields) -> Result<Option<Mount>, MountError> {
         return Err(MountError::NotForType { key: "readonly=false".to_owned(), kind });
     }
     let default = !matches!(kind, MountKind::Cache | MountKind::Tmpfs);
+    let read_only = read_only.or(read_write.map(|write| !write)).unwrap_or(default);
+    Ok(Some(Checked { kind, read_only, sharing, required, mode, uid, gid, size }))
+}
+
+/// The whole mount, with what follows from what is not given.
+fn complete(fields: &Fields, checked: Checked) -> Result<Mount, MountError> {
+    let Checked { kind, read_only, sharing, required, mode, uid, gid, size } = checked;
     let mut mount = Mount {
         kind,
         from: fields.text(Key::From),
         source: fields.text(Key::Source),
         target: fields.text(Key::Target),
-        read_only: read_only.or(read_write.map(|write| !write)).unwrap_or(default),
+        read_only,
         id: fields.text(Key::Id),
         sharing,
         required,
@@ -123,7 +146,7 @@ fn interpret(fields: &Fields) -> Result<Option<Mount>, MountError> {
             mount.mode = mount.mode.or(Some(0o600));
         }
     }
-    Ok(Some(mount))
+    Ok(mount)
 }
 
 fn complete_secret(mount: &mut Mount, fields: &Fields) -> Result<(), MountError> {
