@@ -130,6 +130,26 @@ fn a_build_that_fails_is_status_1() {
 }
 
 #[test]
+fn a_frontend_is_not_fetched_but_compared() {
+    let context = context("# syntax=docker/dockerfile:1.999\nFROM scratch\nLABEL a=b\n");
+    let path = context.path().to_str().expect("the path is UTF-8");
+    let newer = slipway(&["--progress=plain", path]);
+    assert_eq!(newer.status.code(), Some(0), "{newer:?}");
+    assert!(
+        text(&newer.stderr).contains("warning: the frontend docker/dockerfile:1.999 is not fetched"),
+        "{newer:?}"
+    );
+    let known = slipway(&["--progress=plain", "--build-arg=BUILDKIT_SYNTAX=docker/dockerfile:1", path]);
+    assert!(!text(&known.stderr).contains("frontend"), "{known:?}");
+    let custom = slipway(&["--progress=plain", "--build-arg=BUILDKIT_SYNTAX=example.org/x", path]);
+    assert!(
+        text(&custom.stderr).contains("warning: BUILDKIT_SYNTAX: the frontend example.org/x"),
+        "{custom:?}"
+    );
+    assert!(!text(&custom.stderr).contains("1.999"), "{custom:?}");
+}
+
+#[test]
 fn fmt_checks_and_rewrites() {
     let context = context("from scratch\nLABEL a=b\n");
     let file = context.path().join("Dockerfile");

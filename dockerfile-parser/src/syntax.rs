@@ -12,6 +12,9 @@ use std::fmt;
 /// included: major and minor.
 pub const VERSION: (u32, u32) = (1, 20);
 
+/// The code of diagnostics about the frontend.
+pub const CODE: &str = "unsupported-syntax";
+
 /// Why a frontend is not what reads the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsupported {
@@ -172,10 +175,10 @@ pub(crate) fn finding(
         let message =
             format!("the file is written for the frontend {}, and frontends are not run", word.text);
         let help = format!("in a Dockerfile write: # syntax=docker/dockerfile:{}", VERSION.0);
-        return Err(Box::new(Diagnostic::error("unsupported-syntax", word.span, message).help(help)));
+        return Err(Box::new(Diagnostic::error(CODE, word.span, message).help(help)));
     }
     let warn = |unsupported: Unsupported| {
-        Diagnostic::warning("unsupported-syntax", word.span, unsupported.to_string()).help(unsupported.help())
+        Diagnostic::warning(CODE, word.span, unsupported.to_string()).help(unsupported.help())
     };
     Ok(check(&word.text).err().map(warn))
 }
@@ -240,7 +243,7 @@ mod tests {
             }
             Err(errors) => (false, errors.into_iter().map(|d| (d.code, d.span.start)).collect()),
         };
-        let said = |at| vec![("unsupported-syntax", at)];
+        let said = |at| vec![(CODE, at)];
         assert_eq!(codes(b"# syntax=docker/dockerfile:1\nFROM a\n"), (true, vec![]));
         assert_eq!(codes(b"# syntax=a/b\nFROM a\n"), (true, said(9)));
         assert_eq!(codes(b"#!/bin/x\n# escape=`\n# Syntax = a/b x\nFROM a\n"), (true, said(31)));

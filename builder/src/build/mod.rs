@@ -30,6 +30,7 @@ use crate::solve::{Outcome, Solved, solve};
 use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
 use crate::store::Store;
 use crate::userns::{Mapping, Privilege};
+use dockerfile_parser::syntax;
 use layers::LayerJobs;
 use registry_client::client::Client;
 use std::collections::BTreeMap;
@@ -81,7 +82,18 @@ async fn built(
     for warning in &input.warnings {
         progress.warn(warning.to_string());
     }
-    warn(progress, &input.dockerfile, &parsed.warnings);
+    match request.build_args.get("BUILDKIT_SYNTAX") {
+        None => warn(progress, &input.dockerfile, &parsed.warnings),
+        // It takes the place of the file's `# syntax=`.
+        Some(syntax) => {
+            let others: Vec<_> = parsed.warnings.iter().filter(|w| w.code != syntax::CODE).cloned().collect();
+            warn(progress, &input.dockerfile, &others);
+            if let Err(unsupported) = syntax::check(syntax) {
+                let help = unsupported.help();
+                progress.warn(format!("warning: BUILDKIT_SYNTAX: {unsupported}\nhelp: {help}\n"));
+            }
+        }
+    }
 
     let owners = match Mapping::detect() {
         Mapping::Single if privileged => Owners::Flattened,

@@ -43,7 +43,8 @@ pub(super) fn sources(cx: &mut Context<'_>) -> Option<(Vec<Source>, Word)> {
     };
     if operands.is_empty() {
         let message = format!("{} needs a source and a destination, and has only one of them", cx.name);
-        cx.error("missing-argument", destination.span, message);
+        let help = format!("for example: {} {} /app/", cx.name, destination.text);
+        cx.error_help("missing-argument", destination.span, message, help);
         return None;
     }
     Some((operands, destination))

@@ -19,7 +19,8 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Run> {
             break;
         }
         if let Err(error) = mount::check(&spec.text, cx.escape) {
-            let mut diagnostic = Diagnostic::error("bad-mount", spec.span, format!("--mount: {error}"));
+            let mut diagnostic =
+                Diagnostic::error("bad-mount", error.span_in(spec), format!("--mount: {error}"));
             diagnostic.help = error.help();
             cx.diagnostics.push(diagnostic);
         }

@@ -1,10 +1,12 @@
 //! What can be wrong with a mount.
 
 use super::fields::KEYS;
-use crate::ast::MountKind;
+use crate::ast::{MountKind, Word};
 use crate::expand::ExpandError;
+use crate::span::Span;
 use crate::suggest;
 use std::fmt;
+use std::ops::Range;
 
 /// A mount that cannot be understood or honoured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,58 @@ impl MountError {
             Self::NotBoolean { .. } | Self::Expand { .. } => None,
             Self::NotNumber { .. } => Some("write a decimal number".to_owned()),
         }
+    }
+}
+
+impl MountError {
+    /// Where it is in the source, if `spec` is what was read: the key or the value that is wrong as long as the
+    /// specification stands there without quotes, else all of it.
+    pub fn span_in(&self, spec: &Word) -> Span {
+        let Span { start, end } = spec.span;
+        match self.part_of(&spec.text) {
+            Some(part) if end - start == spec.text.len() && !part.is_empty() => {
+                Span::new(start + part.start, start + part.end)
+            }
+            _ => spec.span,
+        }
+    }
+
+    /// The part of the specification that is wrong.
+    fn part_of(&self, spec: &str) -> Option<Range<usize>> {
+        let (key, wants_value) = match self {
+            Self::UnknownKey { key } | Self::NoValue { key } => (key.as_str(), false),
+            Self::Twice { second, .. } => (second.as_str(), false),
+            Self::NotForType { key, .. } => (key.split('=').next().unwrap_or(key), false),
+            Self::UnknownValue { key, .. }
+            | Self::NotBoolean { key, .. }
+            | Self::NotNumber { key, .. }
+            | Self::Expand { key, .. } => (key.as_str(), true),
+            Self::NotSize { .. } => ("size", true),
+            Self::FromVariable => ("from", true),
+            Self::SecretSourceAndId => ("id", false),
+            Self::Empty | Self::Csv | Self::SecretWithoutId => return None,
+        };
+        if spec.contains('"') {
+            return None;
+        }
+        let mut start = 0;
+        let mut found = None;
+        for field in spec.split(',') {
+            let (written, value) = field.split_once('=').unwrap_or((field, ""));
+            if written.eq_ignore_ascii_case(key) {
+                let value_start = start + field.len() - value.len();
+                found = Some(match self {
+                    // What an alias says twice is found by the second one, which comes later.
+                    _ if !wants_value => start..start + written.len(),
+                    Self::Expand { source, .. } => {
+                        value_start + source.offset.min(value.len())..start + field.len()
+                    }
+                    _ => value_start..start + field.len(),
+                });
+            }
+            start += field.len() + 1;
+        }
+        found
     }
 }
 

@@ -166,3 +166,28 @@ fn from_is_known_before_anything_else() {
     assert_eq!(from("type=cache,target=/x"), None);
     assert_eq!(from("from=,target=/x"), None);
 }
+
+#[test]
+fn mistakes_are_marked_where_they_are() {
+    use crate::ast::Word;
+    use crate::span::Span;
+    for (spec, marked) in [
+        ("type=cache,tagret=/x", "tagret"),
+        ("type=cahce,target=/x", "cahce"),
+        ("target=/x,dst=/y", "dst"),
+        ("target=/x,target=/y", "target"),
+        ("type=cache,target=/x,mode=89", "89"),
+        ("type=tmpfs,target=/x,size=big", "big"),
+        ("target=/x,uid=1", "uid"),
+        ("type=ssh,ro=false", "type=ssh,ro=false"),
+        ("from=$x,target=/y", "$x"),
+        ("target=a${x", "${x"),
+        ("type=secret", "type=secret"),
+        ("\"target=/x\",tagret=/x", "\"target=/x\",tagret=/x"),
+    ] {
+        let error = read(spec).expect_err(spec);
+        let word = Word { text: spec.to_owned(), span: Span::new(100, 100 + spec.len()) };
+        let Span { start, end } = error.span_in(&word);
+        assert_eq!(&spec[start - 100..end - 100], marked, "{spec}");
+    }
+}

@@ -127,7 +127,8 @@ impl Dispatch<'_, '_> {
             expander.word(text, &|name| scope.get(name)).map(|expanded| expanded.text)
         })
         .map_err(|error| {
-            let diagnostic = Diagnostic::error("bad-mount", place, error.to_string());
+            let place = self.place(error.span_in(&flag.spec));
+            let diagnostic = Diagnostic::error("bad-mount", place, format!("--mount: {error}"));
             match error.help() {
                 Some(help) => diagnostic.help(help),
                 None => diagnostic,
