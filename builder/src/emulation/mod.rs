@@ -14,7 +14,7 @@
 //! ```
 //!
 //! One namespace for each processor, because a table hides those of the namespaces above it. A program in it is not
-//! root of the namespaces around it: it cannot make device nodes, nor mount with `--security=insecure`.
+//! root of the namespaces around it: it cannot make device nodes, nor mount, so that `--security=insecure` is refused.
 
 mod elf;
 mod interpreter;
@@ -74,6 +74,14 @@ pub enum EmulationError {
         /// Why.
         source: io::Error,
     },
+    /// What a user namespace takes away is asked for.
+    #[error(
+        "programs for {platform} are emulated in a user namespace, which cannot be had with --security=insecure"
+    )]
+    Insecure {
+        /// The platform.
+        platform: String,
+    },
     /// It could not be tried.
     #[error("cannot try whether programs for {platform} can be run")]
     Probe {
@@ -105,6 +113,9 @@ impl EmulationError {
                 "it takes Linux 6.7 and the right to make user namespaces; without, register an interpreter with the kernel (qemu-user-binfmt)"
                     .to_owned(),
             ),
+            Self::Insecure { .. } => {
+                Some("register an interpreter for the whole machine (package qemu-user-binfmt)".to_owned())
+            }
             Self::Probe { .. } => None,
         }
     }

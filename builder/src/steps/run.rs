@@ -5,6 +5,7 @@ use super::mounts::Prepared;
 use super::state::Rootfs;
 use super::{StepWorker, logs, put};
 use crate::blocking::blocking;
+use crate::emulation::EmulationError;
 use crate::graph::{RunOp, VertexId};
 use crate::request::NetworkMode;
 use crate::rootfs::overlay::{overlay_rw, overlay_view};
@@ -26,7 +27,7 @@ impl StepWorker {
         inputs: &Inputs<Rootfs>,
         lowers: Vec<PathBuf>,
     ) -> Result<ActiveSnapshot, Cause> {
-        let user_namespace = self.emulated(vertex).await?;
+        let user_namespace = self.emulated(vertex, run).await?;
         let active = self.begin(&lowers)?;
         let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
         if let Some(script) = &run.script {
@@ -110,12 +111,16 @@ impl StepWorker {
     }
 
     /// The user namespace in which the kernel runs programs of the vertex's platform, when it takes one.
-    async fn emulated(&self, vertex: VertexId) -> Result<Option<OwnedFd>, Cause> {
+    async fn emulated(&self, vertex: VertexId, run: &RunOp) -> Result<Option<OwnedFd>, Cause> {
         let platform = self.vertex(vertex).platform.clone();
+        let insecure = run.security == dockerfile_parser::ast::Security::Insecure;
         let (emulators, store) = (Arc::clone(&self.around.emulators), self.around.store.clone());
         blocking(move || {
             let scratch = || store.scratch_dir().map_err(std::io::Error::other);
             let Some(emulator) = emulators.for_platform(&platform, &scratch)? else { return Ok(None) };
+            if insecure {
+                return Err(EmulationError::Insecure { platform: platform.to_string() }.into());
+            }
             emulator.namespace().map(Some).map_err(Cause::io("keep a user namespace open"))
         })
         .await

@@ -341,6 +341,18 @@ as_everyone!(foreign_programs_run, TOOLS, |lab| {
     );
     assert_eq!(lab.verb(["run", "app:1", "uname", "-m"]).trim(), machine);
 
+    if !is_registered() {
+        let insecure =
+            lab.dockerfile("insecure", "FROM base\nRUN --security=insecure mount -t tmpfs none /tmp\n");
+        let refused = lab.try_build(
+            ["--allow", "security.insecure", "--platform", &other, "--build-context", &two.base]
+                .into_iter()
+                .chain([insecure.to_str().unwrap()]),
+        );
+        assert_eq!(refused.status, Some(1), "{}", refused.text);
+        assert!(refused.text.contains("cannot be had with --security=insecure"), "{}", refused.text);
+    }
+
     // Both at once, each step on its own; what ran before is not run again.
     let both = two.build(&context, &["--platform", &two.platforms()]);
     assert_eq!(both.executed().len(), 2, "{}", both.text);
