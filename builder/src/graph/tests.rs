@@ -254,6 +254,8 @@ fn automatic_arguments() {
     let want = ["TARGETARCH=amd64", "TARGETVARIANT=", "TARGETSTAGE=default"];
     assert_eq!(graph_env(text, &options()), want);
     assert_eq!(graph_env(text, &args(&[("TARGETARCH", "z80")]))[0], "TARGETARCH=z80");
+    let scan = "FROM scratch\nARG BUILDKIT_SBOM_SCAN_STAGE=1\nARG BUILDKIT_SBOM_SCAN_CONTEXT=1\nRUN 1\n";
+    assert!(graph_env(scan, &options()).is_empty());
 }
 
 #[test]

@@ -4,7 +4,6 @@ use super::{Context, command_line};
 use crate::ast::{CommandLine, Healthcheck, Word};
 use crate::duration;
 use crate::flags::{Flags, Takes};
-use crate::span::Span;
 use crate::statement::Arguments;
 use crate::suggest;
 use std::time::Duration;
@@ -40,8 +39,9 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Healthcheck> {
 
 fn none(cx: &mut Context<'_>, flags: &Flags, kind: &Word, command: &Arguments) -> Option<Healthcheck> {
     if !matches!(command, Arguments::None) {
-        let rest = cx.joined.span(cx.statement.rest.clone());
-        let span = Span::new(kind.span.end, rest.end);
+        let rest = &cx.joined.text()[cx.statement.rest.clone()];
+        let more = rest.strip_prefix(kind.text.as_str()).unwrap_or(rest).trim_start();
+        let span = cx.joined.span_of(more);
         cx.error("extra-argument", span, "HEALTHCHECK NONE takes nothing more");
         return None;
     }
