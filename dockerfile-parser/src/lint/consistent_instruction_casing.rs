@@ -1,9 +1,16 @@
 //! Instructions should all be in upper case, or all in lower case, as most of the file is.
 
-use super::{Report, Rule, Subject, from_keyword};
+use super::{Guide, Report, Rule, Subject, from_keyword};
 use crate::span::Span;
 
-pub(super) const RULE: Rule = Rule { name: "ConsistentInstructionCasing", check };
+pub(super) const RULE: Rule = Rule { name: "ConsistentInstructionCasing", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "Instructions should be written in one case",
+    why: "Instructions are found whatever their case, so a mixture works; but a reader who looks for `RUN` does not see `run`. What most of the file does is taken for what is meant.",
+    bad: "FROM scratch\nENV A=b\ncopy . /\n",
+    good: "FROM scratch\nENV A=b\nCOPY . /\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     let keywords = || {

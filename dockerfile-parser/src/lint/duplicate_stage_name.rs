@@ -1,10 +1,17 @@
 //! Two stages of one name: only one of them can be meant by it.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 use crate::span::LineIndex;
 use std::collections::BTreeMap;
 
-pub(super) const RULE: Rule = Rule { name: "DuplicateStageName", check };
+pub(super) const RULE: Rule = Rule { name: "DuplicateStageName", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "A name should belong to one stage",
+    why: "Stages are found by name without regard to case, and a later one hides an earlier one of the same name: `COPY --from` may take files from another stage than the one that was meant.",
+    bad: "FROM scratch AS base\nFROM scratch AS base\n",
+    good: "FROM scratch AS base\nFROM scratch AS app\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     let mut seen = BTreeMap::new();

@@ -1,9 +1,16 @@
 //! `AS` should be written in the case of its `FROM`.
 
-use super::{Report, Rule, Subject, from_keyword};
+use super::{Guide, Report, Rule, Subject, from_keyword};
 use crate::span::Span;
 
-pub(super) const RULE: Rule = Rule { name: "FromAsCasing", check };
+pub(super) const RULE: Rule = Rule { name: "FromAsCasing", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "AS should be written in the case of its FROM",
+    why: "`FROM image as name` works, and reads as if `as` belonged to the image.",
+    bad: "FROM scratch as app\n",
+    good: "FROM scratch AS app\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

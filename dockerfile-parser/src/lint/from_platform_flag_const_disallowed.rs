@@ -2,9 +2,16 @@
 //!
 //! Not reported if the name of the stage says which platform it is for.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 
-pub(super) const RULE: Rule = Rule { name: "FromPlatformFlagConstDisallowed", check };
+pub(super) const RULE: Rule = Rule { name: "FromPlatformFlagConstDisallowed", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "--platform of FROM should not be a constant",
+    why: "A stage with a constant platform cannot be built for any other, so the same Dockerfile gives wrong images for `--platform`. When it is meant, for a stage that only belongs to one platform, say so in the stage's name.",
+    bad: "FROM --platform=linux/amd64 debian AS app\n",
+    good: "FROM --platform=$BUILDPLATFORM debian AS build\nFROM --platform=linux/amd64 debian AS app-amd64\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

@@ -1,10 +1,17 @@
 //! The comment above a named FROM, or an ARG, is its description, and should start with the name. Off unless asked for.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 use crate::ast::InstructionKind;
 use crate::span::Span;
 
-pub(super) const RULE: Rule = Rule { name: "InvalidDefinitionDescription", check };
+pub(super) const RULE: Rule = Rule { name: "InvalidDefinitionDescription", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "A comment above FROM or ARG should describe it",
+    why: "The last comment line directly above a named `FROM` or an `ARG` is shown as its description by `build --call=outline` and `--call=targets`. It should begin with the name; any other comment is kept apart by an empty line or an empty comment. This check is off unless it is asked for: `# check=experimental=InvalidDefinitionDescription`.",
+    bad: "# check=experimental=all\n\n# the version\nARG VERSION=1\nFROM scratch\n",
+    good: "# check=experimental=all\n\n# VERSION is what is built\nARG VERSION=1\nFROM scratch\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

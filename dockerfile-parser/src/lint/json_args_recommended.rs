@@ -2,10 +2,17 @@
 //!
 //! Not reported once the stage, or one it is built from, has chosen its own SHELL.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 use crate::ast::{CommandLine, InstructionKind};
 
-pub(super) const RULE: Rule = Rule { name: "JSONArgsRecommended", check };
+pub(super) const RULE: Rule = Rule { name: "JSONArgsRecommended", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "CMD and ENTRYPOINT should be in JSON form",
+    why: "In shell form a shell stands between the runtime and the program: it gets the signals of `docker stop`, and does not hand them on. In JSON form the program is started itself. Where a shell is wanted, say which by `SHELL`, and write `exec` before the program.",
+    bad: "FROM scratch\nCMD serve --port 80\n",
+    good: "FROM scratch\nCMD [\"serve\", \"--port\", \"80\"]\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     let parents = subject.parents();

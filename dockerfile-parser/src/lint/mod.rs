@@ -6,10 +6,13 @@
 
 mod consistent_instruction_casing;
 mod duplicate_stage_name;
+mod elsewhere;
 mod expose_invalid_format;
 mod expose_proto_casing;
 mod from_as_casing;
 mod from_platform_flag_const_disallowed;
+mod guide;
+mod invalid_default_arg_in_from;
 mod invalid_definition_description;
 mod json_args_recommended;
 mod legacy_key_value_format;
@@ -23,8 +26,10 @@ mod settings;
 mod stage_name_casing;
 #[cfg(test)]
 mod tests;
+mod undefined_arg_in_from;
 mod workdir_relative_path;
 
+pub use guide::{Guide, page, pages};
 pub use settings::{Checks, ChecksError};
 
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
@@ -36,15 +41,17 @@ use crate::span::Span;
 pub(crate) struct Rule {
     name: &'static str,
     check: fn(&Subject<'_>, &mut Report<'_>),
+    guide: &'static Guide,
 }
 
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 19] = [
     consistent_instruction_casing::RULE,
     duplicate_stage_name::RULE,
     expose_invalid_format::RULE,
     expose_proto_casing::RULE,
     from_as_casing::RULE,
     from_platform_flag_const_disallowed::RULE,
+    invalid_default_arg_in_from::RULE,
     invalid_definition_description::RULE,
     json_args_recommended::RULE,
     legacy_key_value_format::RULE,
@@ -55,16 +62,23 @@ const RULES: [Rule; 17] = [
     reserved_stage_name::RULE,
     secrets_used_in_arg_or_env::RULE,
     stage_name_casing::RULE,
+    undefined_arg_in_from::RULE,
     workdir_relative_path::RULE,
 ];
 
-/// Rules that this crate cannot run: they need more than the file's text.
-const ELSEWHERE: [&str; 5] = [
-    "UndefinedArgInFrom",
-    "UndefinedVar",
-    "InvalidBaseImagePlatform",
-    "InvalidDefaultArgInFrom",
-    "CopyIgnoredFile",
+/// Arguments that FROM can use without any ARG (Dockerfile reference, "Automatic platform ARGs in the global scope").
+const GLOBAL_ARGS: [&str; 11] = [
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDOSVERSION",
+    "BUILDARCH",
+    "BUILDVARIANT",
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETOSVERSION",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "TARGETSTAGE",
 ];
 
 /// Rules that are off unless asked for.
@@ -141,7 +155,7 @@ pub(crate) fn settings(
 
 /// Every rule's name, in order of the alphabet.
 pub fn rule_names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = RULES.iter().map(|rule| rule.name).chain(ELSEWHERE).collect();
+    let mut names: Vec<&str> = guide::all().map(|(name, _)| name).collect();
     names.sort_unstable();
     names
 }
@@ -164,6 +178,26 @@ impl<'a> Subject<'a> {
         }
         let expander = Expander::new(self.dockerfile.directives.escape);
         expander.word(&word.text, &|_| None).ok().map(|expanded| expanded.text)
+    }
+
+    /// The ARGs before the first FROM, with their defaults as they are without any `--build-arg`.
+    fn global_arguments(&self) -> Vec<(&'a str, Option<String>)> {
+        let expander = Expander::new(self.dockerfile.directives.escape);
+        let mut known: Vec<(&str, Option<String>)> = Vec::new();
+        for instruction in &self.dockerfile.global_args {
+            let InstructionKind::Arg(declarations) = &instruction.kind else { continue };
+            for declaration in declarations {
+                let value = declaration.default.as_ref().and_then(|word| {
+                    let lookup = |name: &str| match known.iter().rfind(|(known, _)| *known == name) {
+                        Some((_, value)) => value.clone(),
+                        None => GLOBAL_ARGS.contains(&name).then(|| "x".to_owned()),
+                    };
+                    expander.word(&word.text, &lookup).ok().map(|expanded| expanded.text)
+                });
+                known.push((&declaration.name.text, value));
+            }
+        }
+        known
     }
 
     /// For each stage the earlier stage it is built from.

@@ -1,9 +1,16 @@
 //! A second CMD, ENTRYPOINT or HEALTHCHECK in a stage makes the first one void; the first is the one reported.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 use crate::ast::InstructionKind;
 
-pub(super) const RULE: Rule = Rule { name: "MultipleInstructionsDisallowed", check };
+pub(super) const RULE: Rule = Rule { name: "MultipleInstructionsDisallowed", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "One CMD, ENTRYPOINT and HEALTHCHECK for a stage",
+    why: "Of several only the last one counts; the others look as if they did something.",
+    bad: "FROM scratch\nCMD [\"a\"]\nCMD [\"b\"]\n",
+    good: "FROM scratch\nCMD [\"b\"]\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

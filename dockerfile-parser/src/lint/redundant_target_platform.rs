@@ -1,8 +1,15 @@
 //! `FROM --platform=$TARGETPLATFORM` says what holds without it.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 
-pub(super) const RULE: Rule = Rule { name: "RedundantTargetPlatform", check };
+pub(super) const RULE: Rule = Rule { name: "RedundantTargetPlatform", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "--platform=$TARGETPLATFORM is the default",
+    why: "A stage is built for the target platform unless something else is said.",
+    bad: "FROM --platform=$TARGETPLATFORM debian\n",
+    good: "FROM debian\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

@@ -1,8 +1,15 @@
 //! `scratch` and `context` have a meaning of their own where a stage name is expected.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 
-pub(super) const RULE: Rule = Rule { name: "ReservedStageName", check };
+pub(super) const RULE: Rule = Rule { name: "ReservedStageName", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "scratch and context are no names for stages",
+    why: "Where a stage could be named, `scratch` is the empty image and `context` the build context.",
+    bad: "FROM debian AS scratch\n",
+    good: "FROM debian AS app\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

@@ -1,9 +1,16 @@
 //! ARG and ENV end up in the image's history and config: no place for what the name says is secret.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 use crate::ast::{InstructionKind, Word};
 
-pub(super) const RULE: Rule = Rule { name: "SecretsUsedInArgOrEnv", check };
+pub(super) const RULE: Rule = Rule { name: "SecretsUsedInArgOrEnv", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "ARG and ENV are no place for secrets",
+    why: "Values of `ENV` stand in the config of the image, those of `ARG` in its history: everybody who can pull the image can read them. A secret mount is seen by one `RUN` and leaves nothing behind. The check goes by the name.",
+    bad: "FROM scratch\nARG API_TOKEN\n",
+    good: "FROM debian\nRUN --mount=type=secret,id=api_token cat /run/secrets/api_token >/dev/null\n",
+};
 
 /// Parts of a name, between underscores, that make it a secret.
 const SECRET: [&str; 10] =

@@ -1,8 +1,15 @@
 //! Stage names should be lower case: they are compared without case, and written in lower case everywhere else.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 
-pub(super) const RULE: Rule = Rule { name: "StageNameCasing", check };
+pub(super) const RULE: Rule = Rule { name: "StageNameCasing", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "Stage names should be lower case",
+    why: "Stage names are compared without regard to case; in lower case they look the same everywhere, as those of images do.",
+    bad: "FROM scratch AS App\n",
+    good: "FROM scratch AS app\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     for stage in subject.stages() {

@@ -55,3 +55,83 @@ fn shell_and_workdir_are_inherited_within_the_file() {
     assert_eq!(rules("FROM a\nWORKDIR y\nWORKDIR z\n"), ["WorkdirRelativePath"]);
     assert_eq!(rules("FROM a\nWORKDIR $y\nWORKDIR \"C:/z\"\n"), Vec::<&str>::new());
 }
+
+#[test]
+fn from_with_undeclared_names() {
+    assert_eq!(rules("ARG A=x\nFROM $A:${B}\n"), ["UndefinedArgInFrom"]);
+    assert_eq!(rules("FROM --platform=$BUILDPLATFROM x\n"), ["UndefinedArgInFrom"]);
+    assert_eq!(rules("FROM --platform=$BUILDPLATFORM x:${TARGETARCH}\n"), Vec::<&str>::new());
+    assert_eq!(rules("FROM ${B:-x}\n"), Vec::<&str>::new());
+    let parsed = crate::parse(b"ARG VERSION=1\nFROM x:$VERSON\n").expect("a warning");
+    assert_eq!(parsed.warnings[0].help.as_deref(), Some("did you mean VERSION?"));
+}
+
+#[test]
+fn from_with_defaults() {
+    for (source, found) in [
+        ("ARG TAG\nFROM x:$TAG\n", true),
+        ("ARG TAG=\nFROM x:${TAG}\n", true),
+        ("ARG NAME\nFROM $NAME\n", true),
+        ("ARG NAME=Upper/..\nFROM $NAME\n", true),
+        ("ARG TAG=1\nFROM x:$TAG\n", false),
+        ("ARG A=1\nARG TAG=${A}.2\nFROM x:$TAG\n", false),
+        ("ARG TAG\nFROM x:${TAG:-1}\n", false),
+        ("ARG HOST=h.example:5000/\nFROM ${HOST}a/b:c\n", false),
+        ("FROM x:$UNDECLARED\n", false),
+    ] {
+        assert_eq!(rules(source).contains(&"InvalidDefaultArgInFrom"), found, "{source}");
+    }
+}
+
+#[test]
+fn examples_show_what_they_are_about() {
+    for rule in &RULES {
+        let found = rules(rule.guide.bad);
+        assert_eq!(found, [rule.name], "{}", rule.guide.bad);
+        assert_eq!(rules(rule.guide.good), Vec::<&str>::new(), "{}", rule.guide.good);
+    }
+    for (name, guide) in elsewhere::GUIDES {
+        for example in [guide.bad, guide.good] {
+            assert!(crate::parse(example.as_bytes()).is_ok(), "{name}: {example}");
+        }
+    }
+}
+
+/// `UPDATE=1` writes the pages.
+#[test]
+fn pages_are_those_of_the_rules() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/checks");
+    let mut names: Vec<String> = pages().iter().map(|(name, _)| format!("{name}.md")).collect();
+    let index: String = guide::all()
+        .map(|(name, _)| name)
+        .collect::<std::collections::BTreeSet<_>>()
+        .iter()
+        .map(|name| {
+            let (_, guide) = guide::all().find(|(known, _)| known == name).expect("it is one of them");
+            format!("- [{name}]({name}.md): {}\n", guide.summary)
+        })
+        .collect();
+    let index = format!(
+        "# Checks\n\nWhat is allowed in a Dockerfile, but probably not meant. `build --check .` runs them without building.\n\n{index}"
+    );
+    names.push("README.md".to_owned());
+    let pages = pages()
+        .into_iter()
+        .map(|(name, text)| (format!("{name}.md"), text))
+        .chain([("README.md".to_owned(), index)]);
+    for (name, text) in pages {
+        let path = folder.join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::create_dir_all(&folder).expect("docs can be written");
+            std::fs::write(&path, &text).expect("docs can be written");
+        }
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == text, "{} is not what the rule says; run the tests with UPDATE=1", path.display());
+    }
+    let mut there: Vec<String> = std::fs::read_dir(&folder)
+        .expect("the pages are there")
+        .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+        .collect();
+    (there.sort(), names.sort());
+    assert_eq!(there, names, "a page of no rule");
+}

@@ -1,9 +1,16 @@
 //! A relative WORKDIR that is relative to whatever the base image has: only the first WORKDIR of a chain of stages counts.
 
-use super::{Report, Rule, Subject};
+use super::{Guide, Report, Rule, Subject};
 use crate::ast::InstructionKind;
 
-pub(super) const RULE: Rule = Rule { name: "WorkdirRelativePath", check };
+pub(super) const RULE: Rule = Rule { name: "WorkdirRelativePath", check, guide: &GUIDE };
+
+const GUIDE: Guide = Guide {
+    summary: "The first WORKDIR should be absolute",
+    why: "A relative `WORKDIR` begins where the base image ended, and that may change with the base image.",
+    bad: "FROM debian\nWORKDIR app\n",
+    good: "FROM debian\nWORKDIR /app\n",
+};
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     let parents = subject.parents();
