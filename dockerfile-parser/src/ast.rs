@@ -67,6 +67,21 @@ pub struct Stage {
     pub instructions: Vec<Instruction>,
 }
 
+impl Dockerfile {
+    /// The comments above the instruction at `offset`, for `# check=` in them.
+    pub fn comments_at(&self, offset: usize) -> &[String] {
+        let inside = |span: Span| (span.start..span.end.max(span.start + 1)).contains(&offset);
+        for instruction in
+            self.global_args.iter().chain(self.stages.iter().flat_map(|stage| &stage.instructions))
+        {
+            if inside(instruction.span) {
+                return &instruction.comments;
+            }
+        }
+        self.stages.iter().find(|stage| inside(stage.span)).map_or(&[], |stage| &stage.comments)
+    }
+}
+
 /// `FROM [--platform=P] IMAGE [AS NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

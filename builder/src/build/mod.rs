@@ -5,9 +5,11 @@
 //!                                            └─▶ layers: packed beside the steps that follow
 //! ```
 
+pub mod call;
 mod elsewhere;
 mod epoch;
 mod error;
+mod findings;
 mod image;
 mod input;
 mod layers;
@@ -78,16 +80,20 @@ async fn built(
     let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
     let input = input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())?;
     let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
-    let parsed = dockerfile_parser::parse(&input.dockerfile.source).map_err(refused)?;
+    let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
+    let parsed = dockerfile_parser::parse_with_checks(&input.dockerfile.source, checks).map_err(refused)?;
+    for warning in findings::unused_build_args(&parsed.dockerfile, request) {
+        progress.warn(warning);
+    }
     for warning in &input.warnings {
         progress.warn(warning.to_string());
     }
     match request.build_args.get("BUILDKIT_SYNTAX") {
-        None => warn(progress, &input.dockerfile, &parsed.warnings),
+        None => findings::tell(&input.dockerfile, parsed.warnings.clone(), progress)?,
         // It takes the place of the file's `# syntax=`.
         Some(syntax) => {
             let others: Vec<_> = parsed.warnings.iter().filter(|w| w.code != syntax::CODE).cloned().collect();
-            warn(progress, &input.dockerfile, &others);
+            findings::tell(&input.dockerfile, others, progress)?;
             if let Err(unsupported) = syntax::check(syntax) {
                 let help = unsupported.help();
                 progress.warn(format!("warning: BUILDKIT_SYNTAX: {unsupported}\nhelp: {help}\n"));
@@ -106,12 +112,10 @@ async fn built(
         planned = planned => planned?,
         () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
     };
-    let findings = planned.graph.warnings.iter().filter(|finding| parsed.checks.is_on(finding.code, &[]));
-    let findings: Vec<_> = findings.cloned().collect();
-    if parsed.checks.error && !findings.is_empty() {
-        return Err(refused(findings).into());
-    }
-    warn(progress, &input.dockerfile, &findings);
+    let (context, path) = (input.context.as_deref(), input.path.as_deref());
+    let last_stage = parsed.dockerfile.stages.last().map(|stage| stage.span).unwrap_or_default();
+    let found = findings::of_graph(&planned.graph, context, path, request, last_stage);
+    findings::tell(&input.dockerfile, findings::settled(&parsed, found), progress)?;
     let request = &*epoch::settled(request, &planned.graph, elsewhere.time)?;
     let directories = planning::directories(request, &elsewhere.named);
     let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
@@ -147,6 +151,8 @@ async fn built(
     let solved = solve(&graph, &targets, &worker, limit).await;
     worker.save_contexts();
     let solved = solved.map_err(|error| step_failed(error, &graph, &input.dockerfile))?;
+    let left = findings::settled(&parsed, worker.take_findings());
+    findings::tell(&input.dockerfile, left, progress)?;
 
     let made = outputs::Made {
         request,
@@ -175,13 +181,6 @@ fn needs_files(request: &BuildRequest) -> bool {
         || request.build_contexts.values().any(|context| matches!(context, NamedContext::Remote(_)))
         || matches!(request.dockerfile, DockerfileSource::Stdin | DockerfileSource::Remote(_))
         || request.outputs.iter().any(|output| matches!(output.kind, OutputKind::Local | OutputKind::Tar))
-}
-
-/// Shows findings that do not stop the build.
-fn warn(progress: &Progress, file: &DockerfileText, warnings: &[dockerfile_parser::diagnostic::Diagnostic]) {
-    for warning in warnings {
-        progress.warn(dockerfile_parser::diagnostic::render(&file.name, &file.source, warning));
-    }
 }
 
 /// Tells progress about the steps that the targets need, in order.

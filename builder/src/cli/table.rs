@@ -28,6 +28,14 @@ pub fn write(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Re
     Ok(())
 }
 
+/// The table as text.
+pub fn text(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut bytes = Vec::new();
+    // Writing to memory does not fail.
+    let _ = write(&mut bytes, head, rows);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// `3 days ago`; `N/A` for what is no time.
 pub fn ago(created: Option<&str>, now: SystemTime) -> String {
     let Some(time) = created.and_then(|text| humantime::parse_rfc3339(text).ok()) else {

@@ -24,4 +24,4 @@ pub use op::{
     BaseImages, BaseKey, BaseName, CopyOp, CopySource, Graph, HistoryEntry, HttpOp, ImagePlan, InlineScript,
     Op, Origin, ResolvedBase, RunMount, RunOp, Vertex, VertexId, WorkdirOp,
 };
-pub use plan::{ContextKind, Plan, PlanOptions, plan};
+pub use plan::{BaseRequest, ContextKind, Plan, PlanOptions, plan, reachable_stages};

@@ -118,6 +118,21 @@ pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Res
     Ok(Plan::Ready(Box::new(graph)))
 }
 
+/// The numbers of the stages that the target needs on the first platform, in the order of the file; the target is the last.
+///
+/// # Errors
+/// As [`plan`].
+pub fn reachable_stages(
+    file: &Dockerfile,
+    options: &PlanOptions,
+    bases: &BaseImages,
+) -> Result<Vec<usize>, Vec<Diagnostic>> {
+    let Some(platform) = options.platforms.first() else { return Ok(Vec::new()) };
+    let planner = Planner::new(file, options, platform, Vec::new())?;
+    let target = planner.target()?;
+    Ok(reach::reachable(&planner, bases, target)?.into_iter().collect())
+}
+
 /// Refuses `--no-cache-filter` of what is no stage: nothing would run again.
 fn known_stages(file: &Dockerfile, no_cache: &NoCache) -> Result<(), Vec<Diagnostic>> {
     let NoCache::Stages(stages) = no_cache else { return Ok(()) };

@@ -14,6 +14,7 @@ mod contexts;
 mod error;
 mod fetch;
 mod key;
+mod leftovers;
 mod logs;
 mod mounts;
 mod put;

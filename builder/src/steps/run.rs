@@ -3,7 +3,7 @@
 use super::error::Cause;
 use super::mounts::Prepared;
 use super::state::Rootfs;
-use super::{StepWorker, logs, put};
+use super::{StepWorker, leftovers, logs, put};
 use crate::blocking::blocking;
 use crate::emulation::EmulationError;
 use crate::graph::{RunOp, VertexId};
@@ -30,6 +30,7 @@ impl StepWorker {
         let user_namespace = self.emulated(vertex, run).await?;
         let active = self.begin(&lowers)?;
         let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
+        let known = secrets.clone();
         if let Some(script) = &run.script {
             mounts.push(Mount {
                 target: Path::new("/dev/pipes").join(&script.name),
@@ -105,6 +106,12 @@ impl StepWorker {
             }
         };
         if status.success() {
+            if !known.is_empty() {
+                let (upper, span) = (active.upper(), self.vertex(vertex).span);
+                let found =
+                    blocking(move || Ok::<_, Cause>(leftovers::secrets(&upper, &known, span))).await?;
+                self.found(found);
+            }
             return Ok(active);
         }
         Err(Cause::Exit { command: run.args.join(" "), status })

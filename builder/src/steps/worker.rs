@@ -4,7 +4,7 @@ use super::error::{Cause, StepError};
 use super::fetch::Fetched;
 use super::key;
 use super::state::{Layer, Rootfs};
-use super::{Contexts, commit};
+use super::{Contexts, commit, leftovers};
 use crate::agent::Agents;
 use crate::bases::Bases;
 use crate::cancel::Cancellation;
@@ -16,6 +16,7 @@ use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
 use crate::solve::{Inputs, Outcome, Solved, Worker};
 use crate::store::{ActiveSnapshot, StepRecord, Store};
+use dockerfile_parser::diagnostic::Diagnostic;
 use registry_client::client::Client;
 use registry_client::digest::DiffId;
 use std::collections::{BTreeMap, HashSet};
@@ -69,6 +70,7 @@ pub struct StepWorker {
     stopped: AtomicBool,
     /// Image vertices whose layers were fetched, so that progress tells it once.
     unpacked: Mutex<HashSet<VertexId>>,
+    findings: Mutex<Vec<Diagnostic>>,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -85,8 +87,8 @@ impl StepWorker {
     /// A worker for `graph`.
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
         let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
-        let fetched = Fetched::default();
-        Self { graph, around, stopped, unpacked, fetched, on_done }
+        let (fetched, findings) = (Fetched::default(), Mutex::default());
+        Self { graph, around, stopped, unpacked, findings, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -96,6 +98,18 @@ impl StepWorker {
     /// The number that progress knows a vertex by.
     pub fn step(id: VertexId) -> StepId {
         StepId(u32::try_from(id.0).unwrap_or(u32::MAX))
+    }
+
+    /// Notes what should be told at the end.
+    pub(super) fn found(&self, findings: Vec<Diagnostic>) {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).extend(findings);
+    }
+
+    /// What was found in the layers of steps that ran, in the order of the file.
+    pub fn take_findings(&self) -> Vec<Diagnostic> {
+        let mut findings = std::mem::take(&mut *self.findings.lock().unwrap_or_else(PoisonError::into_inner));
+        findings.sort_by_key(|finding| finding.span);
+        findings
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -361,7 +375,10 @@ impl Worker for StepWorker {
         };
         let elapsed = started.elapsed();
         match result {
-            Ok((snapshot, diff)) => {
+            Ok((snapshot, diff, tree)) => {
+                if matches!(self.vertex(vertex).op, Op::Run(_)) {
+                    self.found(leftovers::caches(&tree, self.vertex(vertex).span));
+                }
                 self.around.progress.send(Event::Finished { step, elapsed });
                 Ok(parent.with(snapshot, &diff))
             }

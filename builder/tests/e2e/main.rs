@@ -13,6 +13,7 @@ mod agents;
 mod attributes;
 mod bad_input;
 mod cache;
+mod checks;
 mod contexts;
 mod interrupted;
 mod isolation;

@@ -132,6 +132,7 @@ fn pages_are_those_of_the_rules() {
         .expect("the pages are there")
         .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
         .collect();
-    (there.sort(), names.sort());
+    there.sort();
+    names.sort();
     assert_eq!(there, names, "a page of no rule");
 }

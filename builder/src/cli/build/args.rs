@@ -1,5 +1,6 @@
 //! The flags of `build`, under the names of `docker buildx build`.
 
+use crate::cli::build::call;
 use crate::cli::registry_flags::RegistryFlags;
 use crate::cli::spec::{self, flag};
 use crate::request::{NamedContext, NetworkMode, Output, Ulimit};
@@ -46,6 +47,14 @@ pub struct BuildArgs {
     /// Ask registries for newer images even when the store has them
     #[arg(long, help_heading = "Input", action = ArgAction::Set, value_parser = flag::boolean)]
     pub pull: bool,
+
+    /// Run all checks on the Dockerfile, and build nothing
+    #[arg(long, help_heading = "Output", action = ArgAction::Set, value_parser = flag::boolean)]
+    pub check: bool,
+
+    /// build, check, outline or targets: what to do with the Dockerfile
+    #[arg(long, value_name = "METHOD[,format=json]", value_parser = call::parse, help_heading = "Output")]
+    pub call: Option<call::Call>,
 
     /// Name the image; may be given several times
     #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
@@ -124,6 +133,14 @@ pub struct BuildArgs {
     pub quiet: bool,
 }
 
+impl BuildArgs {
+    /// What is to be done instead of building.
+    pub fn called(&self) -> Option<call::Call> {
+        let check = self.check.then_some(call::Call { method: call::Method::Check, json: false });
+        self.call.or(check).filter(|call| call.method != call::Method::Build)
+    }
+}
+
 /// `--network`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "named after the value")]
@@ -163,7 +180,7 @@ pub enum ProgressMode {
 
 /// Gives truth values the forms `--pull`, `--pull=true` and `--pull=false`, as Go's flag package has them.
 pub fn truth_values(command: clap::Command) -> clap::Command {
-    let ids = ["pull", "push", "load", "no_cache"];
+    let ids = ["pull", "push", "load", "no_cache", "check"];
     ids.into_iter().fold(command, |command, id| {
         command.mut_arg(id, |arg| {
             arg.required(false)

@@ -1,6 +1,7 @@
 //! `build [OPTIONS] CONTEXT`.
 
 pub mod args;
+pub mod call;
 pub mod refused;
 pub mod request;
 pub mod summary;
@@ -11,7 +12,10 @@ use super::failure::Failure;
 use super::interrupt;
 use crate::build::{BuildError, build};
 use crate::cancel::Canceller;
+use crate::environment::Environment;
 use crate::progress::{Progress, held::Held, log_file::LogFile, tally::Tally, tee::Tee};
+use crate::request::BuildRequest;
+use crate::store::Store;
 use crate::userns::{Entered, Mapping, Privilege};
 use args::BuildArgs;
 use std::io::{self, IsTerminal};
@@ -27,12 +31,16 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     let style = around.style;
     let mut args = args;
     let environment = &std::mem::take(&mut args.registries).applied(around.environment)?;
+    let call = args.called();
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();
     let request = request::request(args, environment, &|name| std::env::var_os(name), stdout_is_terminal)?;
     let display = Display::new(mode, style);
     let tally = Arc::new(Tally::default());
     let store = super::local::open(environment)?;
+    if let Some(call) = call {
+        return answer(call, &request, environment, &store, display, canceller);
+    }
     let (log_path, log_file) = store.logs().create(SystemTime::now())?;
     let log = Arc::new(LogFile::new(log_path, log_file));
     let mut sinks = vec![Arc::clone(&tally) as _, Arc::clone(&log) as _];
@@ -86,3 +94,24 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
 /// Said once, before anything runs.
 const SINGLE_ID: &str = "warning: only one user id can be mapped here, so every file of the build belongs to root; chown, \
 USER, and packages that make users will fail";
+
+/// `--check` and `--call`: says something of the Dockerfile instead of building it.
+fn answer(
+    call: call::Call,
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    display: Display,
+    canceller: Canceller,
+) -> Result<ExitCode, Failure> {
+    let sinks: Vec<_> = display.sink().into_iter().collect();
+    let progress = Progress::new(Arc::new(Tee(sinks)));
+    interrupt::watch(canceller, progress.clone())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(call::run(call, request, environment, store, &progress));
+    runtime.shutdown_background();
+    display.close();
+    let (text, well) = result?;
+    call::write(&text, &mut io::stdout())?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

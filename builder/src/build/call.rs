@@ -1,0 +1,322 @@
+//! `--call`: what can be said about a Dockerfile without building it.
+
+use super::elsewhere;
+use super::error::DockerfileText;
+use super::{BuildError, findings, input, planning};
+use crate::agent::Agents;
+use crate::bases::{Bases, Owners};
+use crate::environment::Environment;
+use crate::graph::{BaseImages, BaseRequest, Plan, PlanOptions, ResolvedBase, plan, reachable_stages};
+use crate::progress::Progress;
+use crate::request::BuildRequest;
+use crate::store::Store;
+use dockerfile_parser::ast::{Dockerfile, Instruction, InstructionKind, MountKind, Stage};
+use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::span::Span;
+use registry_client::config::ImageConfig;
+use registry_client::digest::Digest;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A Dockerfile and what was found in it, errors and warnings, in the order of the file.
+#[derive(Debug)]
+pub struct Checked {
+    /// The file.
+    pub file: Arc<DockerfileText>,
+    /// What was found.
+    pub findings: Vec<Diagnostic>,
+}
+
+/// What a target takes from outside.
+#[derive(Debug)]
+pub struct Outline {
+    /// The file.
+    pub file: Arc<DockerfileText>,
+    /// Name of the target, unless it is the last stage and nobody named it.
+    pub name: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
+    /// Build arguments: name, description, value without `--build-arg`, place.
+    pub args: Vec<Named>,
+    /// Secrets that a RUN mounts.
+    pub secrets: Vec<Named>,
+    /// SSH agents that a RUN mounts.
+    pub ssh: Vec<Named>,
+    /// Cache mounts.
+    pub caches: Vec<Named>,
+}
+
+/// One thing of an [`Outline`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name or id.
+    pub name: String,
+    /// What the comment above says.
+    pub description: Option<String>,
+    /// Of an argument.
+    pub value: Option<String>,
+    /// Of a secret or an agent.
+    pub required: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The stages that can be built.
+#[derive(Debug)]
+pub struct Targets {
+    /// The file.
+    pub file: Arc<DockerfileText>,
+    /// They, in the order of the file.
+    pub targets: Vec<Target>,
+}
+
+/// One stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Whether it is built when nothing else is said.
+    pub default: bool,
+    /// What the comment above says.
+    pub description: Option<String>,
+    /// What it starts from, as written.
+    pub base: String,
+    /// `--platform`, as written.
+    pub platform: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Runs all checks that need no build, on the target, or on every stage when there is none.
+///
+/// # Errors
+/// When the Dockerfile or the context cannot be had. What is wrong in the file is a finding.
+pub async fn check(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Checked, BuildError> {
+    let client = crate::registry::client(environment);
+    let input = read(request, environment, store, &client, progress).await?;
+    let file = Arc::clone(&input.dockerfile);
+    let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
+    let parsed = match dockerfile_parser::parse_with_checks(&file.source, checks) {
+        Ok(parsed) => parsed,
+        Err(findings) => return Ok(Checked { file, findings }),
+    };
+    let bases = Bases::new(store.clone(), client, progress.clone(), Owners::Kept);
+    let targets = match &request.target {
+        Some(target) => vec![target.clone()],
+        None => (0..parsed.dockerfile.stages.len()).map(|number| number.to_string()).collect(),
+    };
+    let last_stage = parsed.dockerfile.stages.last().map(|stage| stage.span).unwrap_or_default();
+    let (mut found, mut known) = (parsed.warnings.clone(), Known::default());
+    for target in targets {
+        let options = PlanOptions { target: Some(target), ..planning::options(request) };
+        match known.graph(&parsed.dockerfile, &options, &bases).await {
+            Ok(graph) => {
+                let (context, path) = (input.context.as_deref(), input.path.as_deref());
+                let more = findings::of_graph(&graph, context, path, request, last_stage);
+                // A base image that cannot be asked may set what seems to be undefined.
+                let sure =
+                    more.into_iter().filter(|finding| !known.guessed || finding.code != "UndefinedVar");
+                found.extend(findings::settled(&parsed, sure.collect()));
+            }
+            Err(errors) => found.extend(errors),
+        }
+    }
+    found.sort_by_key(|finding| finding.span);
+    found.dedup();
+    Ok(Checked { file, findings: found })
+}
+
+/// Says what a target takes from outside.
+///
+/// # Errors
+/// As [`check`], and for what is wrong in the file.
+pub async fn outline(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Outline, BuildError> {
+    let (file, dockerfile, known) = reached(request, environment, store, progress).await?;
+    let target = known.last().map(|number| &dockerfile.stages[*number]);
+    let mut outline = Outline {
+        file,
+        name: target.and_then(|stage| stage.from.name.as_ref()).map(|name| name.text.clone()),
+        description: target.and_then(description),
+        args: Vec::new(),
+        secrets: Vec::new(),
+        ssh: Vec::new(),
+        caches: Vec::new(),
+    };
+    for instruction in &dockerfile.global_args {
+        outline.add(instruction, request);
+    }
+    for number in known {
+        for instruction in &dockerfile.stages[number].instructions {
+            outline.add(instruction, request);
+        }
+    }
+    Ok(outline)
+}
+
+impl Outline {
+    fn add(&mut self, instruction: &Instruction, request: &BuildRequest) {
+        match &instruction.kind {
+            InstructionKind::Arg(declarations) => {
+                for declaration in declarations {
+                    let name = declaration.name.text.clone();
+                    let default = declaration.default.as_ref().map(|word| word.text.clone());
+                    let value = request.build_args.get(&name).cloned().or(default);
+                    if self.args.iter().any(|known| known.name == name && value.is_none()) {
+                        continue;
+                    }
+                    self.args.retain(|known| known.name != name);
+                    let description = declaration.comment.clone();
+                    let span = declaration.name.span;
+                    self.args.push(Named { name, description, value, required: false, span });
+                }
+            }
+            InstructionKind::Run(run) => {
+                for flag in &run.mounts {
+                    let text = &flag.spec.text;
+                    let same = &mut |text: &str| Ok(text.to_owned());
+                    let Ok(mount) = dockerfile_parser::mount::parse(text, same) else { continue };
+                    let target = mount.target.as_deref().unwrap_or_default();
+                    let last = || target.rsplit('/').next().unwrap_or_default().to_owned();
+                    let (list, name) = match mount.kind {
+                        MountKind::Secret => (&mut self.secrets, mount.id.clone().unwrap_or_else(last)),
+                        MountKind::Ssh => {
+                            (&mut self.ssh, mount.id.clone().unwrap_or_else(|| "default".to_owned()))
+                        }
+                        MountKind::Cache => {
+                            (&mut self.caches, mount.id.clone().unwrap_or_else(|| target.to_owned()))
+                        }
+                        MountKind::Bind | MountKind::Tmpfs => continue,
+                    };
+                    match list.iter_mut().find(|known| known.name == name) {
+                        Some(known) => known.required |= mount.required,
+                        None => list.push(Named {
+                            name,
+                            description: None,
+                            value: None,
+                            required: mount.required,
+                            span: flag.spec.span,
+                        }),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Lists the stages.
+///
+/// # Errors
+/// As [`outline`].
+pub async fn targets(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Targets, BuildError> {
+    let client = crate::registry::client(environment);
+    let input = read(request, environment, store, &client, progress).await?;
+    let file = Arc::clone(&input.dockerfile);
+    let dockerfile = parsed(&file)?;
+    let last = dockerfile.stages.len().saturating_sub(1);
+    let targets = dockerfile.stages.iter().enumerate().map(|(number, stage)| Target {
+        name: stage.from.name.as_ref().map(|name| name.text.to_lowercase()),
+        default: number == last,
+        description: description(stage),
+        base: stage.from.image.text.clone(),
+        platform: stage.from.platform.as_ref().map(|word| word.text.clone()),
+        span: stage.span,
+    });
+    Ok(Targets { targets: targets.collect(), file })
+}
+
+/// The last comment above a stage, when it begins with its name (Dockerfile reference, "InvalidDefinitionDescription").
+fn description(stage: &Stage) -> Option<String> {
+    let name = &stage.from.name.as_ref()?.text;
+    let (first, rest) = stage.comments.last()?.split_once(' ')?;
+    first.eq_ignore_ascii_case(name).then(|| rest.trim().to_owned())
+}
+
+fn parsed(file: &Arc<DockerfileText>) -> Result<Dockerfile, BuildError> {
+    let parsed = dockerfile_parser::parse_with_checks(&file.source, Some("skip=all"));
+    parsed
+        .map(|parsed| parsed.dockerfile)
+        .map_err(|diagnostics| super::error::DockerfileError { file: Arc::clone(file), diagnostics }.into())
+}
+
+async fn read(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    client: &registry_client::client::Client,
+    progress: &Progress,
+) -> Result<input::Input, BuildError> {
+    let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
+    let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
+    input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())
+}
+
+/// The file and the stages that the target needs, the target last.
+async fn reached(
+    request: &BuildRequest,
+    environment: &Environment,
+    store: &Store,
+    progress: &Progress,
+) -> Result<(Arc<DockerfileText>, Dockerfile, Vec<usize>), BuildError> {
+    let client = crate::registry::client(environment);
+    let input = read(request, environment, store, &client, progress).await?;
+    let file = Arc::clone(&input.dockerfile);
+    let dockerfile = parsed(&file)?;
+    let bases = Bases::new(store.clone(), client, progress.clone(), Owners::Kept);
+    let refused = |diagnostics| super::error::DockerfileError { file: Arc::clone(&file), diagnostics };
+    let (options, mut known) = (planning::options(request), Known::default());
+    known.graph(&dockerfile, &options, &bases).await.map_err(refused)?;
+    let stages = reachable_stages(&dockerfile, &options, &known.images).map_err(refused)?;
+    Ok((file, dockerfile, stages))
+}
+
+/// The base images that were asked about.
+#[derive(Default)]
+struct Known {
+    images: BaseImages,
+    /// One could not be had, and an empty one stands in its place.
+    guessed: bool,
+}
+
+impl Known {
+    async fn graph(
+        &mut self,
+        dockerfile: &Dockerfile,
+        options: &PlanOptions,
+        bases: &Bases,
+    ) -> Result<crate::graph::Graph, Vec<Diagnostic>> {
+        loop {
+            let wanted = match plan(dockerfile, options, &self.images)? {
+                Plan::Ready(graph) => return Ok(*graph),
+                Plan::Needs(wanted) => wanted,
+            };
+            let asked = wanted.into_iter().map(|request| async move {
+                let BaseRequest { key, .. } = request;
+                let resolved = bases.resolve(&key, false).await.ok().map(|resolved| resolved.base);
+                (key, resolved)
+            });
+            let answers: BTreeMap<_, _> = futures_util::future::join_all(asked).await.into_iter().collect();
+            for (key, answer) in answers {
+                self.guessed |= answer.is_none();
+                let config = ImageConfig::empty(&key.platform);
+                let empty = || ResolvedBase { digest: Digest::of(b""), config };
+                self.images.insert(key, answer.unwrap_or_else(empty));
+            }
+        }
+    }
+}

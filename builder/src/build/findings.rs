@@ -1,0 +1,174 @@
+//! Checks that need more than the Dockerfile's text, and the settings that hold for all of them.
+
+use super::error::{DockerfileError, DockerfileText};
+use crate::context::ignore_rules;
+use crate::copy::IgnoreRules;
+use crate::graph::{CopySource, Graph, ImagePlan, Op, Origin};
+use crate::progress::Progress;
+use crate::request::BuildRequest;
+use crate::steps::read_secret;
+use dockerfile_parser::Parsed;
+use dockerfile_parser::ast::{Dockerfile, InstructionKind};
+use dockerfile_parser::diagnostic::{Diagnostic, Severity, render};
+use dockerfile_parser::span::Span;
+use dockerfile_parser::suggest;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The build argument that replaces `# check=`, as in BuildKit.
+pub(super) const CHECK_ARG: &str = "BUILDKIT_DOCKERFILE_CHECK";
+/// Shorter secrets are found in places that have nothing to do with them.
+const SHORTEST_SECRET: usize = 6;
+/// Build arguments that are for the builder, or that RUN sees without any ARG.
+const NEVER_DECLARED: [&str; 4] = ["SOURCE_DATE_EPOCH", "http_proxy", "https_proxy", "no_proxy"];
+
+/// The findings that are on where they are, with the severity that the settings give them.
+pub(super) fn settled(parsed: &Parsed, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let on = |finding: &Diagnostic| {
+        let comments = parsed.dockerfile.comments_at(finding.span.start);
+        parsed.checks.is_on(finding.code, comments)
+    };
+    let severity = if parsed.checks.error { Severity::Error } else { Severity::Warning };
+    findings.into_iter().filter(on).map(|finding| Diagnostic { severity, ..finding }).collect()
+}
+
+/// Tells findings that are settled; an error when they are errors.
+pub(super) fn tell(
+    file: &Arc<DockerfileText>,
+    findings: Vec<Diagnostic>,
+    progress: &Progress,
+) -> Result<(), DockerfileError> {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(DockerfileError { file: Arc::clone(file), diagnostics: findings });
+    }
+    for finding in &findings {
+        progress.warn(render(&file.name, &file.source, finding));
+    }
+    Ok(())
+}
+
+/// What can be found once the graph is there: its own findings, sources that are ignored, secrets in what every image says
+/// of itself. In the order of the file.
+pub(super) fn of_graph(
+    graph: &Graph,
+    context: Option<&Path>,
+    dockerfile: Option<&Path>,
+    request: &BuildRequest,
+    last_stage: Span,
+) -> Vec<Diagnostic> {
+    let mut findings = graph.warnings.clone();
+    // A context whose ignore file is broken is an error soon enough.
+    if let Some(rules) = context.and_then(|context| ignore_rules(context, dockerfile).ok().flatten()) {
+        findings.extend(ignored(graph, &rules));
+    }
+    let secrets: Vec<(String, String)> = request
+        .secrets
+        .iter()
+        .filter_map(|(id, source)| {
+            let value = String::from_utf8(read_secret(source).ok()?).ok()?.trim().to_owned();
+            (value.len() >= SHORTEST_SECRET).then(|| (id.clone(), value))
+        })
+        .collect();
+    for image in graph.images.iter().filter(|_| !secrets.is_empty()) {
+        findings.extend(told_secrets(graph, image, &secrets, last_stage));
+    }
+    findings.sort_by_key(|finding| finding.span);
+    findings.dedup();
+    findings
+}
+
+/// CopyIgnoredFile.
+fn ignored(graph: &Graph, rules: &IgnoreRules) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for vertex in &graph.vertices {
+        let Op::Copy(copy) = &vertex.op else { continue };
+        if copy.origin != Origin::Context {
+            continue;
+        }
+        for source in &copy.sources {
+            let CopySource::Path(path, span) = source else { continue };
+            let clean =
+                path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/");
+            let Some(by) = rules.rule(clean.as_bytes()).filter(|_| rules.hides_all_of(clean.as_bytes()))
+            else {
+                continue;
+            };
+            let keyword = if copy.add { "ADD" } else { "COPY" };
+            let message =
+                format!("{keyword} of {path:?}, which {}:{} ignores ({})", by.file, by.line, by.rule);
+            findings.push(
+                Diagnostic::warning("CopyIgnoredFile", *span, message)
+                    .help(format!("make an exception, !{clean}, or leave it out here")),
+            );
+        }
+    }
+    findings
+}
+
+/// SecretInImage, as far as an image's config can have it.
+fn told_secrets(
+    graph: &Graph,
+    image: &ImagePlan,
+    secrets: &[(String, String)],
+    last_stage: Span,
+) -> Vec<Diagnostic> {
+    let config = &image.config.config;
+    let found =
+        |text: &str| secrets.iter().find(|(_, value)| text.contains(value)).map(|(id, _)| id.as_str());
+    let mut findings = Vec::new();
+    let mut add = |place: String, span: Span, id: &str| {
+        let message = format!("{place} has the value of the secret {id:?}, for everybody to read");
+        findings
+            .push(Diagnostic::warning("SecretInImage", span, message).help("use RUN --mount=type=secret"));
+    };
+    for entry in config.env.iter().flatten() {
+        if let (Some(id), Some((name, _))) = (found(entry), entry.split_once('=')) {
+            add(format!("ENV {name}"), last_stage, id);
+        }
+    }
+    for (name, value) in config.labels.iter().flatten() {
+        if let Some(id) = found(value) {
+            add(format!("LABEL {name}"), last_stage, id);
+        }
+    }
+    for entry in &image.history {
+        let text = entry.history.created_by.as_deref().unwrap_or_default();
+        if let Some(id) = found(text) {
+            let span = entry.vertex.map_or(last_stage, |vertex| graph.vertex(vertex).span);
+            let keyword = text.split(' ').next().unwrap_or_default();
+            add(format!("the history of {keyword}"), span, id);
+        }
+    }
+    findings
+}
+
+/// Build arguments that no ARG declares, which do nothing; with the name that may have been meant.
+pub(super) fn unused_build_args(file: &Dockerfile, request: &BuildRequest) -> Vec<String> {
+    let stages = file.stages.iter().flat_map(|stage| &stage.instructions);
+    let declared: BTreeSet<&str> = file
+        .global_args
+        .iter()
+        .chain(stages)
+        .filter_map(|instruction| match &instruction.kind {
+            InstructionKind::Arg(declarations) => Some(declarations),
+            _ => None,
+        })
+        .flatten()
+        .map(|declaration| declaration.name.text.as_str())
+        .collect();
+    let known = |name: &str| {
+        declared.contains(name)
+            || NEVER_DECLARED.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || ["ftp_proxy", "all_proxy"].iter().any(|known| known.eq_ignore_ascii_case(name))
+            || ["BUILDKIT_", "TARGET", "BUILD"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let unused = request.build_args.keys().filter(|name| !known(name));
+    unused
+        .map(|name| {
+            let near = suggest::nearest(name, declared.iter().copied());
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            format!("--build-arg {name} has no effect: no ARG declares it{hint}")
+        })
+        .collect()
+}
