@@ -109,10 +109,6 @@ fn wrong_command_lines() {
             "--cache-from is not supported: steps are cached in the store of this machine only",
         ),
         (
-            "--check",
-            "--check is not supported: a Dockerfile can only be built; its warnings are shown when it is",
-        ),
-        (
             "-m 1g .",
             "--memory is not supported: RUN steps are not put under limits of memory or CPU; --ulimit is there",
         ),
