@@ -1,7 +1,7 @@
 //! The client: one value for all registries, cheap to make and to clone.
 
 pub use crate::transport::{
-    ClientOptions,
+    ClientOptions, RangePolicy,
     error::{Asked, RequestError, ServerErrors},
     retry::RetryPolicy,
     warning::Warning,

@@ -2,7 +2,7 @@
 
 mod blob;
 
-pub use blob::Blob;
+pub use blob::{Blob, BlobReader};
 
 use crate::{
     client::{Client, Place, asked, useless_mirror},

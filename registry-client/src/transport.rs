@@ -56,6 +56,8 @@ pub struct ClientOptions {
     /// Blobs that are pulled from one registry at once; as many may be pushed at once beside them, and as many small
     /// requests may run.
     pub connections_per_registry: usize,
+    /// When a blob is pulled over several connections.
+    pub ranges: RangePolicy,
     /// The largest manifest that is read, in bytes. Registries must take 4 MiB (distribution-spec, "Pushing Manifests").
     pub manifest_limit: usize,
 }
@@ -73,8 +75,26 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             connections_per_registry: 4,
+            ranges: RangePolicy::default(),
             manifest_limit: 4 << 20,
         }
+    }
+}
+
+/// When a blob is pulled by ranges over several connections: those of [`ClientOptions::connections_per_registry`] that no
+/// other blob wants. What came ahead of its turn waits in memory, so that is at most `connections_per_registry` parts of a
+/// registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangePolicy {
+    /// Blobs of at least so many bytes; smaller ones, and those of servers that take no ranges, come in one answer.
+    pub from: u64,
+    /// Bytes of a part.
+    pub part: u64,
+}
+
+impl Default for RangePolicy {
+    fn default() -> Self {
+        Self { from: 32 << 20, part: 4 << 20 }
     }
 }
 

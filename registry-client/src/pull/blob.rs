@@ -1,5 +1,11 @@
 //! One blob on its way: verified while it streams, taken up again where it was cut.
 
+mod ahead;
+mod parts;
+mod reader;
+
+pub use reader::BlobReader;
+
 use super::PullError;
 use crate::{
     client::{Client, Place, Progress, asked, useless_mirror},
@@ -10,29 +16,30 @@ use crate::{
         Answer, Body, Call, Lane, Scope, Scopes, Target, Transport, error::RequestError, retry::Backoff,
     },
 };
+use ahead::{Ahead, ContentRange, Part, ask_for, cut};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Buf, Bytes};
-use futures_util::{
-    Stream, StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::{Stream, stream};
 use reqwest::{
     Method, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE},
 };
-use std::{
-    fmt, io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
-use tokio::io::{AsyncRead, ReadBuf};
+use std::{fmt, sync::Arc};
 use url::Url;
 
 /// How often a blob is taken up again in all, however much came in between.
 const RESUMPTIONS: u32 = 100;
 
-/// A blob that is being pulled. Memory does not grow with its size.
+/// Where the next bytes come from.
+enum Incoming {
+    /// An answer that is read as its bytes are wanted.
+    Answer(Answer),
+    /// A part that was fetched ahead.
+    Part(Part),
+}
+
+/// A blob that is being pulled. Memory does not grow with its size: a large one is fetched by ranges over connections that
+/// nobody else wants ([`crate::client::RangePolicy`]), and what waits for its turn is bounded.
 ///
 /// The last bytes are handed out only if the digest of all is right, so whoever has read `size` bytes has the blob.
 /// While it is being read it holds one of the client's places for pulls from this registry; drop it when done.
@@ -46,7 +53,17 @@ pub struct Blob {
     places: Vec<Place>,
     /// Where a foreign layer can be had, the next last.
     urls: Vec<Url>,
-    answer: Option<Answer>,
+    incoming: Option<Incoming>,
+    /// The byte past the last that `incoming` gives.
+    until: u64,
+    /// What other connections fetch, from `until` on.
+    ahead: Ahead,
+    /// Whether several connections may be used; the server has yet to show that it takes ranges.
+    parallel: bool,
+    /// It has shown that.
+    takes_ranges: bool,
+    /// Where the registry redirects to: parts ahead spare themselves the way there.
+    storage: Option<Url>,
     verifier: Verifier,
     /// Bytes handed out.
     got: u64,
@@ -82,7 +99,12 @@ impl Blob {
             descriptor: descriptor.clone(),
             places,
             urls: descriptor.urls.iter().rev().filter_map(|url| Url::parse(url).ok()).filter(web).collect(),
-            answer: None,
+            incoming: None,
+            until: descriptor.size,
+            ahead: Ahead::default(),
+            parallel: descriptor.size >= client.options().ranges.from.max(1),
+            takes_ranges: false,
+            storage: None,
             verifier: Verifier::new(&digest),
             got: 0,
             skip: 0,
@@ -121,7 +143,9 @@ impl Blob {
             let bytes = match self.receive().await {
                 Ok(bytes) => bytes,
                 Err(PullError::Request(error)) => {
-                    self.answer = None;
+                    if self.gave_up_ahead(&error) {
+                        continue;
+                    }
                     self.resumptions += 1;
                     if self.resumptions > RESUMPTIONS {
                         return Err(error.into());
@@ -147,25 +171,27 @@ impl Blob {
         if let Some(bytes) = self.embedded.take() {
             return Ok(bytes);
         }
-        let answer = match &mut self.answer {
-            Some(answer) => answer,
-            None => {
-                let answer = self.connect().await?;
-                self.answer.insert(answer)
-            }
+        if self.incoming.is_none() {
+            self.incoming = Some(self.connect().await?);
+        }
+        self.fetch_ahead();
+        let chunk = match &mut self.incoming {
+            Some(Incoming::Answer(answer)) => answer.chunk().await?,
+            Some(Incoming::Part(part)) => part.chunk().await?,
+            None => None,
         };
-        let Some(mut bytes) = answer.chunk().await? else {
-            let cut = format!("the answer ended after {} of {} bytes", self.got, self.descriptor.size);
-            return Err(PullError::Request(RequestError::Unreachable {
-                asked: self.call.asked.clone(),
-                connecting: false,
-                source: io::Error::new(io::ErrorKind::UnexpectedEof, cut).into(),
-            }));
+        let Some(mut bytes) = chunk else {
+            let why = format!("the answer ended after {} of {} bytes", self.got, self.descriptor.size);
+            return Err(cut(&self.call, why).into());
         };
         // At most the length of a chunk, which is a usize.
         let passed = (bytes.len() as u64).min(self.skip);
         bytes.advance(passed as usize);
         self.skip -= passed;
+        if self.until < self.descriptor.size {
+            // A server that sends more than the range has no harm done: another connection fetches the rest.
+            bytes.truncate(usize::try_from(self.until - self.got).unwrap_or(usize::MAX));
+        }
         Ok(bytes)
     }
 
@@ -183,40 +209,65 @@ impl Blob {
             return Err(error.into());
         }
         self.ranges = true;
+        self.takes_ranges = false;
+        self.storage = None;
+        self.ahead.clear();
         self.backoff.progress();
         Ok(())
     }
 
-    /// Asks the server for what is missing.
-    async fn connect(&mut self) -> Result<Answer, PullError> {
+    /// Asks the server for what is missing, or takes up what was fetched ahead.
+    async fn connect(&mut self) -> Result<Incoming, PullError> {
+        if let Some(part) = self.ahead.take(self.got) {
+            self.until = part.range.end;
+            return Ok(Incoming::Part(part));
+        }
         loop {
-            let ranged = self.got > 0 && self.ranges;
+            let (end, size) = (self.reach(), self.descriptor.size);
+            let ranged = self.ranges && (self.got > 0 || end < size);
             self.call.headers.remove(RANGE);
-            if ranged && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", self.got)) {
-                self.call.headers.insert(RANGE, range);
+            if ranged {
+                ask_for(&mut self.call, &(self.got..end), size);
             }
             match self.transport.attempt(&self.place.registry, &self.call).await {
                 Ok(answer) => {
-                    self.skip = self.start(&answer)?;
-                    return Ok(answer);
+                    self.skip = self.start(&answer, end)?;
+                    self.storage = answer.storage().cloned();
+                    return Ok(Incoming::Answer(answer));
                 }
-                Err(RequestError::Status { status: 416, .. }) if ranged => self.ranges = false,
+                // 416, and what servers say that know no ranges. What else is wrong shows without one.
+                Err(error @ RequestError::Status { status: 400..=499 | 501, .. })
+                    if ranged && !error.is_transient() =>
+                {
+                    self.ranges = false;
+                    self.without_parts();
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// How many bytes of an answer are to be passed over.
-    fn start(&self, answer: &Answer) -> Result<u64, PullError> {
+    /// How many bytes of an answer are to be passed over, when bytes up to `end` were asked for.
+    fn start(&mut self, answer: &Answer, end: u64) -> Result<u64, PullError> {
         if answer.status() == StatusCode::PARTIAL_CONTENT {
-            let range = answer.header(CONTENT_RANGE.as_str()).unwrap_or_default();
-            let start = range.strip_prefix("bytes ").and_then(|range| range.split('-').next());
-            if start.and_then(|start| start.trim().parse().ok()) == Some(self.got) {
-                return Ok(0);
+            let range = ContentRange::of(answer).filter(|range| range.start == self.got);
+            let Some(range) = range else {
+                let range = answer.header(CONTENT_RANGE.as_str()).unwrap_or_default();
+                let why =
+                    format!("bytes from {} on were asked for, and the registry sends {range:?}", self.got);
+                return Err(RequestError::Protocol { asked: self.call.asked.clone(), why }.into());
+            };
+            if let Some(total) = range.total.filter(|total| *total != self.descriptor.size) {
+                return Err(self.wrong_size(total));
             }
-            let why = format!("bytes from {} on were asked for, and the registry sends {range:?}", self.got);
-            return Err(RequestError::Protocol { asked: self.call.asked.clone(), why }.into());
+            if range.end > end {
+                self.without_parts();
+            }
+            self.until = range.end.min(self.descriptor.size);
+            self.takes_ranges = true;
+            return Ok(0);
         }
+        self.without_parts();
         let length = answer.header(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         match length {
             Some(length) if length != self.descriptor.size => Err(self.wrong_size(length)),
@@ -231,8 +282,10 @@ impl Blob {
         }
         self.verifier.update(&bytes);
         self.got = got;
+        if got == self.until {
+            self.incoming = None;
+        }
         if got == self.descriptor.size {
-            self.answer = None;
             self.verify()?;
         }
         if let Some(progress) = &self.progress {
@@ -269,7 +322,7 @@ impl Blob {
 
     /// The bytes as a reader; a [`PullError`] is inside the `io::Error`.
     pub fn into_reader(self) -> BlobReader {
-        BlobReader { stream: self.into_stream().map_err(io::Error::other).boxed(), rest: Bytes::new() }
+        BlobReader::new(self)
     }
 }
 
@@ -300,29 +353,5 @@ fn call(place: &Place, digest: &Digest) -> Call {
         scopes: Scopes::new([Scope::pull(repository)]),
         asked: asked(&place.reference, format!("get blob {digest}")),
         lane: Lane::Pull,
-    }
-}
-
-/// A [`Blob`] as a reader.
-pub struct BlobReader {
-    stream: BoxStream<'static, io::Result<Bytes>>,
-    rest: Bytes,
-}
-
-impl AsyncRead for BlobReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.rest.is_empty() {
-            match ready!(self.stream.poll_next_unpin(context)) {
-                Some(chunk) => self.rest = chunk?,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
-        let length = self.rest.len().min(buffer.remaining());
-        buffer.put_slice(&self.rest.split_to(length));
-        Poll::Ready(Ok(()))
     }
 }

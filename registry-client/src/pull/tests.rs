@@ -407,3 +407,5 @@ async fn pulls_at_once_are_bounded() {
     futures_util::future::try_join_all(pulls).await.unwrap();
     assert_eq!(registry.server.peak.most(), 3);
 }
+
+mod parts;

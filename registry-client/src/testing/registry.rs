@@ -33,6 +33,12 @@ pub(crate) struct Oddities {
     pub(crate) corrupt_blobs: bool,
     /// `Range` is not understood.
     pub(crate) ignore_range: bool,
+    /// Ranges are cut to so many bytes, and say so.
+    pub(crate) longest_range: Option<usize>,
+    /// What `Content-Range` says the length of all is.
+    pub(crate) range_total: Option<usize>,
+    /// A `Range` is answered with this status.
+    pub(crate) range_status: Option<u16>,
     /// Blobs come without their length.
     pub(crate) chunked_blobs: bool,
     /// The next answers, whatever is asked: status and `Retry-After`; status 0 hangs up.
@@ -253,12 +259,23 @@ impl Inner {
             bytes = changed.into();
         }
         let range = request.header("range").filter(|_| !oddities.ignore_range);
+        if let (Some(_), Some(status)) = (range, oddities.range_status) {
+            return error(status, "UNSUPPORTED");
+        }
         let mut reply = match range {
             Some(range) => {
-                let start = range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-'));
-                let start: usize = start.expect("an open range").parse().unwrap();
-                let content_range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
-                Reply::new(206).header("Content-Range", content_range).body(bytes.slice(start..))
+                let (start, end) =
+                    range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).expect("one range");
+                let start: usize = start.parse().unwrap();
+                let end = match end {
+                    "" => bytes.len(),
+                    end => (end.parse::<usize>().unwrap() + 1).min(bytes.len()),
+                };
+                assert!(start < end, "{range} of {} bytes", bytes.len());
+                let end = oddities.longest_range.map_or(end, |longest| end.min(start + longest));
+                let total = oddities.range_total.unwrap_or(bytes.len());
+                let content_range = format!("bytes {start}-{}/{total}", end - 1);
+                Reply::new(206).header("Content-Range", content_range).body(bytes.slice(start..end))
             }
             None => Reply::new(200).body(bytes),
         };

@@ -63,11 +63,28 @@ pub(crate) struct Call {
     pub(crate) lane: Lane,
 }
 
+impl Call {
+    /// The same request without a body, for one that runs beside this one.
+    pub(crate) fn bodiless(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: Body::Empty,
+            scopes: self.scopes.clone(),
+            asked: self.asked.clone(),
+            lane: self.lane,
+        }
+    }
+}
+
 /// A successful answer; its place in the pool is held until it is dropped.
 pub(crate) struct Answer {
     pub(crate) response: Response,
     asked: Asked,
     idle_timeout: Duration,
+    /// Whether the registry itself gave it, not a storage it redirects to.
+    at_home: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -79,6 +96,11 @@ impl Answer {
     /// A header as text; `None` if it is missing or no text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// Where else than at the registry the answer came from, after redirects.
+    pub(crate) fn storage(&self) -> Option<&Url> {
+        (!self.at_home).then(|| self.response.url())
     }
 
     /// The `Location` header as a URL; it may be relative.
@@ -185,6 +207,16 @@ impl Transport {
             .permit(call.lane)
             .await
             .map_err(|error| RequestError::Setup { asked: call.asked.clone(), why: error.to_string() })?;
+        self.attempt_with(permit, registry, call).await
+    }
+
+    /// [`Self::attempt`] with a place in the pool that was had before.
+    pub(crate) async fn attempt_with(
+        &self,
+        permit: OwnedSemaphorePermit,
+        registry: &Registry,
+        call: &Call,
+    ) -> Result<Answer, RequestError> {
         let origin = self.origin(registry, &call.asked).await?;
         let url = match &call.target {
             Target::Url(url) => url.clone(),
@@ -220,6 +252,7 @@ impl Transport {
                 response,
                 asked: call.asked.clone(),
                 idle_timeout: self.options.idle_timeout,
+                at_home: home && at_registry,
                 _permit: permit,
             });
         }

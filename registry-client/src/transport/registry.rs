@@ -57,13 +57,26 @@ impl Registry {
         self.gone.store(true, Ordering::Relaxed);
     }
 
-    pub(super) async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, AcquireError> {
-        let semaphore = match lane {
+    fn lane(&self, lane: Lane) -> &Arc<Semaphore> {
+        match lane {
             Lane::Request => &self.requests,
             Lane::Pull => &self.pulls,
             Lane::Push => &self.pushes,
-        };
-        semaphore.clone().acquire_owned().await
+        }
+    }
+
+    pub(super) async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, AcquireError> {
+        self.lane(lane).clone().acquire_owned().await
+    }
+
+    /// A place in the pool, if one is free and nobody waits for it.
+    pub(crate) fn try_permit(&self, lane: Lane) -> Option<OwnedSemaphorePermit> {
+        self.lane(lane).clone().try_acquire_owned().ok()
+    }
+
+    /// Places in the pool that are free right now.
+    pub(crate) fn free_places(&self, lane: Lane) -> usize {
+        self.lane(lane).available_permits()
     }
 
     /// A lock that only one push of that blob to that repository holds at a time.
