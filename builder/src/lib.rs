@@ -7,6 +7,7 @@ pub mod bases;
 mod blocking;
 pub mod build;
 pub mod cancel;
+pub mod cgroup;
 pub mod cli;
 pub mod content;
 pub mod context;

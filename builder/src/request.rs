@@ -41,6 +41,10 @@ pub struct BuildRequest {
     pub ulimits: Vec<Ulimit>,
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
+    /// `--resource`: limits of each RUN.
+    pub resources: ResourceLimits,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: Option<String>,
     /// Outputs; the store when empty.
     pub outputs: Vec<Output>,
     /// `--iidfile`.
@@ -134,6 +138,34 @@ pub struct Ulimit {
     pub soft: Option<u64>,
     /// Hard limit; `None` is unlimited.
     pub hard: Option<u64>,
+}
+
+/// `--resource`: what the programs of one RUN may take together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceLimits {
+    /// Memory, in bytes.
+    pub memory: Option<u64>,
+    /// Memory and swap; twice the memory when absent.
+    pub memory_swap: Option<MemorySwap>,
+    /// Relative weight among those who want processors: 2 to 262144, 1024 unless said.
+    pub cpu_shares: Option<u64>,
+    /// The period of `cpu_quota`, in microseconds.
+    pub cpu_period: Option<u64>,
+    /// Processor time in each period, in microseconds; of all processors together.
+    pub cpu_quota: Option<u64>,
+    /// Processors: `0-3,7`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes: `0-3,7`.
+    pub cpuset_mems: Option<String>,
+}
+
+/// How much memory and swap together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemorySwap {
+    /// So many bytes.
+    Total(u64),
+    /// All that there is of swap.
+    Unlimited,
 }
 
 /// Where an SSH agent comes from.

@@ -1,5 +1,6 @@
 //! Why a build failed.
 
+use crate::cgroup::CgroupError;
 use dockerfile_parser::diagnostic::{Diagnostic, render};
 use std::fmt;
 use std::path::PathBuf;
@@ -40,6 +41,9 @@ pub enum BuildError {
         /// Its value.
         given: String,
     },
+    /// Limits of RUN steps cannot be set on this machine.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// The store.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

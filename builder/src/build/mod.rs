@@ -23,6 +23,7 @@ pub use report::{BuildReport, BuiltImage};
 
 use crate::agent::Agents;
 use crate::bases::{Bases, Owners};
+use crate::cgroup::Cgroups;
 use crate::emulation::Emulators;
 use crate::environment::Environment;
 use crate::graph::{Graph, Op, VertexId};
@@ -76,6 +77,7 @@ async fn built(
         // devices are not ours to remove.
         let _ = std::fs::remove_file(path);
     }
+    let cgroups = Cgroups::prepare(&request.resources, request.cgroup_parent.as_deref())?;
     let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
     let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
     let input = input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())?;
@@ -141,6 +143,7 @@ async fn built(
         extra_hosts: request.extra_hosts.clone(),
         ulimits: request.ulimits.clone(),
         shm_size: request.shm_size,
+        cgroups: cgroups.map(Arc::new),
         epoch: request.source_date_epoch,
     };
     announce(&graph, &targets, progress);

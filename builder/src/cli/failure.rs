@@ -35,6 +35,9 @@ pub enum UsageError {
         /// What is wrong.
         why: SpecError,
     },
+    /// Limits of RUN steps that contradict each other.
+    #[error("--resource: {0}")]
+    Resources(SpecError),
     /// A flag of other builders.
     #[error("--{flag} is not supported: {why}")]
     Refused {
@@ -261,6 +264,11 @@ impl Failure {
         }
         if !text.ends_with('\n') {
             text.push('\n');
+        }
+        if let Self::Build(crate::build::BuildError::Cgroup(error)) = self
+            && let Some(help) = error.help()
+        {
+            text.push_str(&format!("help: {help}\n"));
         }
         // There is nobody left to tell that standard error is closed.
         let _ = out.write_all(style.diagnostic(&text).as_bytes());

@@ -12,6 +12,7 @@ pub mod local;
 pub mod password;
 pub mod registry_flags;
 pub mod remote;
+pub mod resource_flags;
 pub mod spec;
 pub mod style;
 pub mod table;

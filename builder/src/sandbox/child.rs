@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 #[repr(u32)]
 pub(super) enum Stage {
     Session,
+    ControlGroup,
     PrivateMounts,
     AttachRoot,
     Pivot,
@@ -52,8 +53,9 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Session,
+        Self::ControlGroup,
         Self::PrivateMounts,
         Self::AttachRoot,
         Self::Pivot,
@@ -83,6 +85,7 @@ impl Stage {
     pub(super) fn doing(self) -> &'static str {
         match self {
             Self::Session => "start a session",
+            Self::ControlGroup => "join a control group",
             Self::PrivateMounts => "separate the mounts from this machine's",
             Self::AttachRoot => "attach the root file system",
             Self::Pivot => "change the root directory",
@@ -163,6 +166,7 @@ pub(super) fn run(plan: &Plan) -> ! {
 
 fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
     process::setsid().at(Stage::Session)?;
+    control_groups(&plan.cgroups).at(Stage::ControlGroup)?;
     file_system(plan)?;
     rustix::system::sethostname(&plan.hostname).at(Stage::HostName)?;
     if plan.loopback {
@@ -194,6 +198,18 @@ fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
     raw::close_on_exec_from(3).at(Stage::Descriptors)?;
     raw::reset_signals();
     execute(plan)
+}
+
+/// Joins the groups. Inside, they are the root of all that can be seen.
+fn control_groups(doors: &[OwnedFd]) -> Result<(), Errno> {
+    for door in doors {
+        rustix::io::write(door, b"0")?;
+    }
+    if doors.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: a system call that takes no memory of this process.
+    raw::check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into()).map(|_| ())
 }
 
 /// From this machine's mounts to the sandbox's.

@@ -29,6 +29,7 @@ mod stubs;
 pub use error::SandboxError;
 pub use process::{Child, Exit, ExitStatus, Killer};
 
+use crate::cgroup::Cgroup;
 use crate::request::Ulimit;
 use crate::rootfs::user::ResolvedUser;
 use std::ffi::OsString;
@@ -71,6 +72,8 @@ pub struct Sandbox {
     pub rlimits: Vec<Ulimit>,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: u64,
+    /// The control groups that it joins, where its use of memory or processors is limited.
+    pub cgroup: Option<Cgroup>,
     /// How much it may do.
     pub security: Security,
     /// A user namespace below this one that the program runs in, where the kernel knows how to run it

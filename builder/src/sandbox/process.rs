@@ -1,5 +1,6 @@
 use super::devices::set_size;
 use super::{SandboxError, WindowSize};
+use crate::cgroup::Cgroup;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use std::io;
@@ -20,7 +21,7 @@ pub struct Child {
     /// program has closed its end.
     pub terminal: Option<OwnedFd>,
     status: Option<ExitStatus>,
-    oom_kills: Option<u64>,
+    oom_kills: OomKills,
     /// Directories that live as long as it.
     scratch: Option<tempfile::TempDir>,
 }
@@ -63,7 +64,7 @@ impl Child {
     pub(super) fn new(
         pidfd: OwnedFd,
         [stdout, stderr, terminal]: [Option<OwnedFd>; 3],
-        oom_kills: Option<u64>,
+        oom_kills: OomKills,
         scratch: Option<tempfile::TempDir>,
     ) -> Self {
         Self { pidfd, stdout, stderr, terminal, status: None, oom_kills, scratch }
@@ -91,9 +92,9 @@ impl Child {
             (None, None) => return Err(failed()(io::Error::other("it neither exited nor was killed"))),
         };
         let killed = matches!(exit, Exit::Signal(libc::SIGKILL) | Exit::Code(137));
-        let out_of_memory = killed && self.oom_kills.is_some() && oom_kills() > self.oom_kills;
-        let status = ExitStatus { exit, out_of_memory };
+        let status = ExitStatus { exit, out_of_memory: killed && self.oom_kills.have_risen() };
         self.status = Some(status);
+        self.oom_kills.cgroup = None;
         self.scratch = None;
         Ok(status)
     }
@@ -150,8 +151,30 @@ impl Killer {
     }
 }
 
-/// How many processes the kernel has killed for want of memory.
-pub(super) fn oom_kills() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+/// How many processes the kernel had killed for want of memory: in the program's control group where it has one that
+/// counts, else on this machine.
+#[derive(Debug)]
+pub(super) struct OomKills {
+    cgroup: Option<Cgroup>,
+    before: Option<u64>,
+}
+
+impl OomKills {
+    /// Counts now.
+    pub(super) fn count(cgroup: Option<Cgroup>) -> Self {
+        let mut kills = Self { cgroup, before: None };
+        kills.before = kills.now();
+        kills
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.cgroup.as_ref().and_then(Cgroup::oom_kills).or_else(|| {
+            let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+        })
+    }
+
+    fn have_risen(&self) -> bool {
+        self.before.is_some() && self.now() > self.before
+    }
 }

@@ -1,6 +1,6 @@
 use super::child::{self, Failure, Stage};
 use super::plan::{self, Plan};
-use super::process::{Child, oom_kills};
+use super::process::{Child, OomKills};
 use super::{Sandbox, SandboxError, raw};
 use rustix::io::Errno;
 use std::io::{self, Read};
@@ -16,13 +16,13 @@ impl Sandbox {
     pub fn spawn(self) -> Result<Child, SandboxError> {
         let cwd = self.cwd.clone();
         let (plan, mut ours) = plan::make(self)?;
-        let oom_kills = oom_kills();
+        let killed = OomKills::count(ours.cgroup);
         let (pidfd, plan) = clone(plan)?;
         // The program's ends of the pipes close with the plan; only its copies are left.
         let labels = Labels::of(plan, cwd);
         let mut report = Vec::new();
         let read = ours.report.read_to_end(&mut report);
-        let mut child = Child::new(pidfd, [ours.stdout, ours.stderr, ours.terminal], oom_kills, ours.stubs);
+        let mut child = Child::new(pidfd, [ours.stdout, ours.stderr, ours.terminal], killed, ours.stubs);
         read.map_err(SandboxError::setup("read the report of the new process"))?;
         match Failure::from_bytes(&report) {
             None => Ok(child),

@@ -2,6 +2,7 @@
 
 use crate::agent::AgentError;
 use crate::bases::BaseError;
+use crate::cgroup::CgroupError;
 use crate::copy::CopyError;
 use crate::emulation::EmulationError;
 use crate::fetch::git::GitError;
@@ -92,6 +93,9 @@ pub enum Cause {
     /// A repository cannot be had.
     #[error(transparent)]
     Git(Box<GitError>),
+    /// A control group cannot be had.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// An SSH agent cannot be had.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -183,6 +187,7 @@ impl StepError {
             Cause::Http(_) | Cause::Git(_) => ("fetch-failed", None),
             Cause::User(_) => ("unknown-user", None),
             Cause::Emulation(error) => ("foreign-platform", error.help()),
+            Cause::Cgroup(error) => ("step-failed", error.help().map(str::to_owned)),
             Cause::Sandbox(error) => ("step-failed", error.help().map(str::to_owned)),
             Cause::Secret { id } => {
                 ("missing-secret", Some(format!("give it with --secret id={id},src=FILE")))

@@ -5,6 +5,7 @@ use super::mounts::Prepared;
 use super::state::Rootfs;
 use super::{StepWorker, leftovers, logs, put};
 use crate::blocking::blocking;
+use crate::cgroup::Cgroups;
 use crate::emulation::EmulationError;
 use crate::graph::{RunOp, VertexId};
 use crate::request::NetworkMode;
@@ -62,6 +63,7 @@ impl StepWorker {
             extra_hosts: around.extra_hosts.clone(),
             resolv_conf: sandbox::net::resolv_conf(network).map_err(Cause::io("read resolv.conf"))?,
             rlimits: around.ulimits.clone(),
+            cgroup: None,
             shm_size: around.shm_size.unwrap_or(sandbox::DEFAULT_SHM_SIZE),
             security: match run.security {
                 dockerfile_parser::ast::Security::Sandbox => sandbox::Security::Sandboxed,
@@ -74,9 +76,11 @@ impl StepWorker {
         vars.extend(run.proxy_env.iter().cloned());
         vars.extend(env);
         let (user, cwd) = (run.user.clone(), run.cwd.clone());
+        let cgroups = around.cgroups.clone();
         let (killer_sender, killer) = tokio::sync::oneshot::channel();
         let work = blocking(move || {
             let mut sandbox = sandbox;
+            sandbox.cgroup = cgroups.as_deref().map(Cgroups::make).transpose()?;
             sandbox.user = prepare(&sandbox.rootfs, &cwd, &user)?;
             if !vars.iter().any(|(name, _)| name == "HOME") {
                 vars.push(("HOME".to_owned(), sandbox.user.home.to_string_lossy().into_owned()));

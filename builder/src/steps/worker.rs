@@ -8,6 +8,7 @@ use super::{Contexts, commit, leftovers};
 use crate::agent::Agents;
 use crate::bases::Bases;
 use crate::cancel::Cancellation;
+use crate::cgroup::Cgroups;
 use crate::content::ContentId;
 use crate::emulation::Emulators;
 use crate::fetch::git::GitAccess;
@@ -58,6 +59,8 @@ pub struct Surroundings {
     pub ulimits: Vec<Ulimit>,
     /// `--shm-size`.
     pub shm_size: Option<u64>,
+    /// Where the control groups of RUN steps are made, when they have any.
+    pub cgroups: Option<Arc<Cgroups>>,
     /// `SOURCE_DATE_EPOCH`: nothing that a COPY writes is newer.
     pub epoch: Option<SystemTime>,
 }

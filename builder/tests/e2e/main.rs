@@ -17,6 +17,7 @@ mod checks;
 mod contexts;
 mod interrupted;
 mod isolation;
+mod limits;
 mod odd_layers;
 mod outputs;
 mod platforms;

@@ -87,6 +87,7 @@ impl Image {
             resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
             rlimits: Vec::new(),
             shm_size: DEFAULT_SHM_SIZE,
+            cgroup: None,
             security: Security::Sandboxed,
             user_namespace: None,
             stdio: Stdio::Pipes,

@@ -130,6 +130,7 @@ pub(crate) fn devices() {
     assert_eq!(image.sh(script), "4\n9\n1777 directory\n1:7 666\nx\n1\n");
     let shm = Sandbox {
         shm_size: 1 << 20,
+        cgroup: None,
         ..image.sandbox(&["sh", "-c", "head -c 2000000 /dev/zero > /dev/shm/x 2>/dev/null || echo full"])
     };
     assert_eq!(text(shm), "full\n");

@@ -2,6 +2,7 @@
 
 use crate::cli::build::call;
 use crate::cli::registry_flags::RegistryFlags;
+use crate::cli::resource_flags::ResourceFlags;
 use crate::cli::spec::{self, flag};
 use crate::request::{NamedContext, NetworkMode, Output, Ulimit};
 use clap::{ArgAction, Args, ValueEnum};
@@ -115,6 +116,10 @@ pub struct BuildArgs {
     /// Size of /dev/shm of RUN, as in 64m
     #[arg(long, value_name = "SIZE", value_parser = spec::size::parse, help_heading = "Steps")]
     pub shm_size: Option<u64>,
+
+    /// Limits.
+    #[command(flatten)]
+    pub resources: ResourceFlags,
 
     /// How many steps may run at once [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Steps")]

@@ -25,7 +25,6 @@ const fn option(long: &'static str, why: &'static str) -> Refused {
 
 const ATTESTATIONS: &str = "attestations are not made yet";
 const CACHE: &str = "steps are cached in the store of this machine only";
-const RESOURCES: &str = "RUN steps are not put under limits of memory or CPU; --ulimit is there";
 
 #[rustfmt::skip]
 const REFUSED: &[Refused] = &[
@@ -33,22 +32,13 @@ const REFUSED: &[Refused] = &[
     option("builder", "there are no builders to choose from: the build runs in this process"),
     option("cache-from", CACHE),
     option("cache-to", CACHE),
-    option("cgroup-parent", "RUN steps get no cgroup of their own"),
     flag("compress", "a context is read in place and not sent anywhere"),
-    Refused { long: "cpu-shares", short: Some('c'), value: true, why: RESOURCES },
-    option("cpu-period", RESOURCES),
-    option("cpu-quota", RESOURCES),
-    option("cpuset-cpus", RESOURCES),
-    option("cpuset-mems", RESOURCES),
     Refused { long: "debug", short: Some('D'), value: false, why: "the full log of a build is kept, and named when it fails" },
     flag("force-rm", "no containers are left behind"),
     option("isolation", "a RUN has one kind of sandbox"),
-    Refused { long: "memory", short: Some('m'), value: true, why: RESOURCES },
-    option("memory-swap", RESOURCES),
     option("policy", "sources are not checked against policies"),
     option("print", "write --call=outline or --call=targets"),
     option("provenance", ATTESTATIONS),
-    option("resource", RESOURCES),
     flag("rm", "no containers are left behind"),
     option("sbom", ATTESTATIONS),
     option("security-opt", "a RUN has one kind of sandbox"),

@@ -97,6 +97,8 @@ pub fn request(
         extra_hosts: args.add_host,
         ulimits: args.ulimit,
         shm_size: args.shm_size,
+        resources: args.resources.limits()?,
+        cgroup_parent: args.resources.cgroup_parent,
         iid_file: args.iidfile,
         metadata_file: args.metadata_file,
         secrets,

@@ -9,6 +9,7 @@ pub mod flag;
 pub mod host;
 pub mod mirror;
 pub mod output;
+pub mod resource;
 pub mod secret;
 pub mod size;
 pub mod ssh;

@@ -180,6 +180,7 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
         resolv_conf: resolv_conf(network).map_err(RunError::Mount)?,
         rlimits: Vec::new(),
         shm_size: DEFAULT_SHM_SIZE,
+        cgroup: None,
         security: Security::Sandboxed,
         user_namespace: emulator.map(|found| found.namespace()).transpose().map_err(RunError::Mount)?,
         stdio: if args.tty {

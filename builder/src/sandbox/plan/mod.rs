@@ -12,6 +12,7 @@ pub(super) use mounts::{Attachment, Origin};
 
 use super::devices::Terminal;
 use super::{Network, Sandbox, SandboxError, Security, Stdio};
+use crate::cgroup::Cgroup;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, Gid, Uid, capabilities};
 use std::ffi::CString;
@@ -38,6 +39,8 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
 pub(super) struct Plan {
     /// `CLONE_NEW*`.
     pub(super) namespaces: u64,
+    /// Files to write to, to join control groups; the new namespace of control groups begins there.
+    pub(super) cgroups: Vec<OwnedFd>,
     /// The root file system, a detached mount.
     pub(super) root: OwnedFd,
     /// Files that are bound one by one, a detached mount; and the place where it stands meanwhile, which is `/proc`.
@@ -94,6 +97,8 @@ pub(super) struct Ours {
     pub(super) terminal: Option<OwnedFd>,
     /// The layer of mount points.
     pub(super) stubs: Option<tempfile::TempDir>,
+    /// What it joins.
+    pub(super) cgroup: Option<Cgroup>,
 }
 
 /// Prepares everything.
@@ -104,7 +109,7 @@ pub(super) fn make(mut sandbox: Sandbox) -> Result<(Plan, Ours), SandboxError> {
     let mut plan_stdio = PlanStdio::default();
 
     let devpts = super::devices::devpts().map_err(SandboxError::setup("make /dev/pts"))?;
-    let mut ours = Ours { report, stdout: None, stderr: None, terminal: None, stubs: None };
+    let mut ours = Ours { report, stdout: None, stderr: None, terminal: None, stubs: None, cgroup: None };
     match sandbox.stdio {
         Stdio::Pipes => {
             let pipe = || io::pipe().map_err(SandboxError::setup("make a pipe"));
@@ -124,8 +129,11 @@ pub(super) fn make(mut sandbox: Sandbox) -> Result<(Plan, Ours), SandboxError> {
     let mounted = mounts::mount_all(&mut sandbox, devpts, plan_stdio.terminal.is_some())?;
     ours.stubs = mounted.stubs;
     let hidden = |list: fn() -> Vec<CString>| if sandboxed { list() } else { Vec::new() };
+    ours.cgroup = sandbox.cgroup;
+    let cgroups = ours.cgroup.as_mut().map(Cgroup::take_doors).unwrap_or_default();
     let plan = Plan {
-        namespaces: namespaces(sandbox.network),
+        namespaces: namespaces(sandbox.network, cgroups.is_empty()),
+        cgroups,
         root: mounted.root,
         staging: mounted.staging,
         attachments: mounted.attachments,
@@ -158,12 +166,10 @@ struct PlanStdio {
     terminal: Option<OwnedFd>,
 }
 
-fn namespaces(network: Network) -> u64 {
-    let common = libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP;
+/// Whoever joins a control group makes the namespace of them afterwards.
+fn namespaces(network: Network, with_cgroup: bool) -> u64 {
+    let common = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    let common = if with_cgroup { common | libc::CLONE_NEWCGROUP } else { common };
     let network = if network == Network::None { libc::CLONE_NEWNET } else { 0 };
     // The highest of these flags is the sign bit of no type here.
     u64::from((common | network).cast_unsigned())
