@@ -7,6 +7,7 @@
 //! in `snake_case`.
 
 use crate::span::Span;
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,6 +23,25 @@ pub struct Word {
 
 /// `"text" @ 3..7`: in one line, so that a dump of many nodes can be read.
 impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} @ {:?}", self.text, self.span)
+    }
+}
+
+/// The name of an instruction, in any case.
+///
+/// Borrowed when it is in upper case, as nearly all are: a file has one for each instruction.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Keyword {
+    /// As written.
+    pub text: Cow<'static, str>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// As of a [`Word`].
+impl fmt::Debug for Keyword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} @ {:?}", self.text, self.span)
     }
@@ -101,7 +121,7 @@ pub struct Instruction {
     /// From the keyword to the end of the last argument, heredoc bodies included.
     pub span: Span,
     /// The keyword as written.
-    pub keyword: Word,
+    pub keyword: Keyword,
     /// The source text, continuations joined, heredoc bodies left out.
     pub source: String,
     /// Comment block directly above, without `#`.
@@ -307,8 +327,8 @@ pub struct Copy {
     pub destination: Word,
     /// `--from=`: stage name or index, named context, image. Not expanded.
     pub from: Option<Word>,
-    /// Options shared with ADD.
-    pub options: CopyOptions,
+    /// Options shared with ADD. Boxed: they would make every instruction half as large again.
+    pub options: Box<CopyOptions>,
     /// `--parents`.
     pub parents: bool,
 }
@@ -322,7 +342,7 @@ pub struct Add {
     /// Where to.
     pub destination: Word,
     /// Options shared with COPY.
-    pub options: CopyOptions,
+    pub options: Box<CopyOptions>,
     /// `--checksum=`.
     pub checksum: Option<Word>,
     /// `--keep-git-dir`.

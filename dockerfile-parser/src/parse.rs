@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
+use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage};
 use crate::diagnostic::{Diagnostic, MAX_ERRORS, Severity};
 use crate::directive;
 use crate::heredoc;
@@ -128,14 +128,14 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
         let span = more.joined.span_of(more.joined.text());
         errors.push(Diagnostic::error("extra-instruction", span, "a trigger is a single instruction"));
     }
-    let refuse = |keyword: &Word| {
-        Diagnostic::error("bad-trigger", keyword.span, format!("{} cannot be a trigger", keyword.text))
+    let refuse = |keyword: &str, span| {
+        Diagnostic::error("bad-trigger", span, format!("{keyword} cannot be a trigger"))
     };
     match parsed {
-        One::From(stage) => errors.push(refuse(&Word { text: "FROM".to_owned(), span: stage.span })),
+        One::From(stage) => errors.push(refuse("FROM", stage.span)),
         One::Other(instruction) => match instruction.kind {
             InstructionKind::Onbuild(_) | InstructionKind::Maintainer(_) => {
-                errors.push(refuse(&instruction.keyword))
+                errors.push(refuse(&instruction.keyword.text, instruction.keyword.span))
             }
             _ if errors.is_empty() => return Ok(instruction),
             _ => {}

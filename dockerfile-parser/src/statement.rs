@@ -1,11 +1,12 @@
 //! An instruction's shape: keyword, flags and arguments, told apart by the keyword but not yet interpreted.
 
-use crate::ast::Word;
+use crate::ast::{Keyword, Word};
 use crate::diagnostic::Diagnostic;
 use crate::json::{self, Array};
 use crate::lines::Joined;
 use crate::span::Span;
 use crate::words;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// All instructions.
@@ -35,11 +36,42 @@ pub(crate) fn known(keyword: &str) -> Option<&'static str> {
     KEYWORDS.into_iter().find(|known| known.eq_ignore_ascii_case(keyword))
 }
 
+/// The flags of all instructions.
+const FLAGS: [&str; 19] = [
+    "from",
+    "chown",
+    "chmod",
+    "link",
+    "parents",
+    "exclude",
+    "checksum",
+    "keep-git-dir",
+    "unpack",
+    "mount",
+    "network",
+    "security",
+    "device",
+    "platform",
+    "interval",
+    "timeout",
+    "start-period",
+    "start-interval",
+    "retries",
+];
+
+/// `text`, without memory of its own if it is one of `known`.
+fn interned(known: &[&'static str], text: &str) -> Cow<'static, str> {
+    match known.iter().find(|known| **known == text) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(text.to_owned()),
+    }
+}
+
 /// A flag as written.
 #[derive(Clone, Debug)]
 pub(crate) struct RawFlag {
-    /// Without `--`.
-    pub(crate) name: String,
+    /// Without `--`; borrowed when it is one of [`FLAGS`].
+    pub(crate) name: Cow<'static, str>,
     /// Of `--name`.
     pub(crate) name_span: Span,
     /// What follows `=`, quotes removed.
@@ -75,7 +107,7 @@ pub(crate) enum Arguments {
 /// Keyword, flags, arguments.
 #[derive(Debug)]
 pub(crate) struct Statement {
-    pub(crate) keyword: Word,
+    pub(crate) keyword: Keyword,
     /// The keyword in upper case; empty if it is none of [`KEYWORDS`].
     pub(crate) name: &'static str,
     pub(crate) flags: Vec<RawFlag>,
@@ -105,10 +137,9 @@ pub(crate) fn parse(joined: &Joined<'_>, escape: char) -> Result<Statement, Diag
 fn parse_part(joined: &Joined<'_>, text: &str, escape: char, nested: bool) -> Result<Statement, Diagnostic> {
     let source = text.trim();
     let (keyword, rest) = words::first_word(source);
-    let (tokens, rest) = words::flags(rest, escape);
-    let rest = rest.trim();
-    let mut flags = Vec::with_capacity(tokens.len());
-    for token in tokens {
+    let mut flags = Vec::new();
+    let mut tokens = words::flags(rest, escape);
+    for token in &mut tokens {
         let raw = joined.range_of(token.raw);
         if token.unterminated {
             return Err(Diagnostic::error(
@@ -127,11 +158,12 @@ fn parse_part(joined: &Joined<'_>, text: &str, escape: char, nested: bool) -> Re
         };
         let name = &token.text[2..value.as_ref().map_or(token.text.len(), |(end, _)| *end)];
         flags.push(RawFlag {
-            name: name.to_owned(),
+            name: interned(&FLAGS, name),
             name_span: joined.span(raw.start..name_end),
             value: value.map(|(_, word)| word),
         });
     }
+    let rest = tokens.rest().trim();
     let name = known(keyword).unwrap_or_default();
     let arguments = match name {
         "RUN" | "CMD" | "ENTRYPOINT" | "SHELL" => json_or_text(joined, rest)?,
@@ -154,7 +186,8 @@ fn parse_part(joined: &Joined<'_>, text: &str, escape: char, nested: bool) -> Re
         "MAINTAINER" | "STOPSIGNAL" | "USER" | "WORKDIR" => text_or_none(joined, rest),
         _ => Arguments::Unknown,
     };
-    let (keyword, rest) = (joined.word(keyword), joined.range_of(rest));
+    let keyword = Keyword { text: interned(&[name], keyword), span: joined.span_of(keyword) };
+    let rest = joined.range_of(rest);
     Ok(Statement { keyword, name, flags, arguments, rest, source: joined.word(source) })
 }
 
@@ -168,7 +201,7 @@ fn list<'t>(joined: &Joined<'_>, words: impl Iterator<Item = &'t str>) -> Argume
 }
 
 fn declarations(joined: &Joined<'_>, text: &str, escape: char) -> Arguments {
-    let words = words::quoted(text, escape).into_iter().map(|word| match word.split_once('=') {
+    let words = words::quoted(text, escape).map(|word| match word.split_once('=') {
         Some((name, value)) => (joined.word(name), Some(joined.word(value))),
         None => (joined.word(word), None),
     });
@@ -201,8 +234,8 @@ fn json_form(joined: &Joined<'_>, text: &str) -> Result<Option<Vec<Word>>, Diagn
 }
 
 fn key_values(joined: &Joined<'_>, text: &str, name: &str, escape: char) -> Result<Arguments, Diagnostic> {
-    let words = words::quoted(text, escape);
-    let Some(first) = words.first() else { return Ok(Arguments::None) };
+    let mut words = words::quoted(text, escape).peekable();
+    let Some(first) = words.peek() else { return Ok(Arguments::None) };
     if !first.contains('=') {
         let (key, value) = words::first_word(text);
         if value.is_empty() {
@@ -215,7 +248,7 @@ fn key_values(joined: &Joined<'_>, text: &str, name: &str, escape: char) -> Resu
         }
         return Ok(Arguments::Legacy(joined.word(key), joined.word(value)));
     }
-    let mut pairs = Vec::with_capacity(words.len());
+    let mut pairs = Vec::new();
     for word in words {
         let Some((key, value)) = word.split_once('=') else {
             return Err(Diagnostic::error(

@@ -28,21 +28,31 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
 
 /// Words between white space outside quotes; quotes and escapes stay in the words. A quote that is not closed runs to
 /// the end: expanding the word will report it.
-pub(crate) fn quoted(text: &str, escape: char) -> Vec<&str> {
-    let mut words = Vec::new();
+pub(crate) fn quoted(text: &str, escape: char) -> impl Iterator<Item = &str> {
     let mut rest = text.trim_start();
-    while let Ok((after, word)) = quoted_word(rest, escape) {
-        // An escape character with nothing after it escapes nothing.
-        let word = if after.is_empty() { without_dangling_escape(word, escape) } else { word };
-        if !word.is_empty() {
-            words.push(word);
-        }
+    std::iter::from_fn(move || {
+        let (after, word) = quoted_word(rest, escape).ok()?;
         rest = after.trim_start();
-    }
-    words
+        // An escape character with nothing after it escapes nothing.
+        Some(if after.is_empty() { without_dangling_escape(word, escape) } else { word })
+    })
+    .filter(|word| !word.is_empty())
+}
+
+/// Takes a word without quotes and escapes, as most are; `None` if there is none, or it goes on with one of those.
+fn plain_word(input: &str) -> Option<(&str, &str)> {
+    let ends = |byte: u8| !byte.is_ascii() || byte <= b' ' || matches!(byte, b'\'' | b'"' | b'\\' | b'`');
+    let end = input.bytes().position(ends).unwrap_or(input.len());
+    let (word, rest) = input.split_at(end);
+    // White space that is not ASCII's, and the escape character that is none here, are not worth a fast way.
+    let whole = rest.is_empty() || rest.starts_with([' ', '\t']);
+    (end > 0 && whole).then_some((rest, word))
 }
 
 fn quoted_word<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
+    if let Some(done) = plain_word(input) {
+        return Ok(done);
+    }
     recognize(many1_count(alt((
         take_till1(|c: char| c.is_whitespace() || c == '\'' || c == '"' || c == escape),
         single_quoted,
@@ -97,24 +107,43 @@ pub(crate) struct FlagToken<'t> {
 
 /// Takes flags off the front. They end at the first word that does not start with `--`, or at a lone `--`, which is
 /// removed.
-pub(crate) fn flags<'t>(text: &'t str, escape: char) -> (Vec<FlagToken<'t>>, &'t str) {
-    let mut flags = Vec::new();
-    let mut rest = text.trim_start();
-    if !rest.starts_with("--") {
-        return (flags, rest);
+pub(crate) fn flags(text: &str, escape: char) -> FlagTokens<'_> {
+    FlagTokens { rest: text.trim_start(), escape, ended: false }
+}
+
+/// The flags at the front of a text.
+pub(crate) struct FlagTokens<'t> {
+    rest: &'t str,
+    escape: char,
+    ended: bool,
+}
+
+impl<'t> FlagTokens<'t> {
+    /// What follows those that were taken.
+    pub(crate) fn rest(&self) -> &'t str {
+        self.rest
     }
-    while let Ok((after, raw)) = flag_token(rest, escape) {
-        rest = after.trim_start();
-        let token = decode_flag(raw, escape);
-        if token.text == "--" {
-            break;
+}
+
+impl<'t> Iterator for FlagTokens<'t> {
+    type Item = FlagToken<'t>;
+
+    fn next(&mut self) -> Option<FlagToken<'t>> {
+        if self.ended || !self.rest.starts_with("--") {
+            return None;
         }
-        flags.push(token);
+        let (after, raw) = flag_token(self.rest, self.escape).ok()?;
+        self.rest = after.trim_start();
+        let token = decode_flag(raw, self.escape);
+        self.ended = token.text == "--";
+        (!self.ended).then_some(token)
     }
-    (flags, rest)
 }
 
 fn flag_token<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
+    if let Some(done) = plain_word(input).filter(|_| input.starts_with("--")) {
+        return Ok(done);
+    }
     let quoted = move |quote: char| {
         move |i: &'t str| {
             recognize((char(quote), |i| inside_quotes(i, quote, escape), opt(char(quote)))).parse(i)
@@ -215,23 +244,22 @@ mod tests {
 
     #[test]
     fn quoted_words() {
-        assert_eq!(quoted(r#"a="b c" d='e "f' g\ h"#, '\\'), [r#"a="b c""#, r#"d='e "f'"#, r"g\ h"]);
-        assert_eq!(quoted(r#"a="b\"c" "d e"#, '\\'), [r#"a="b\"c""#, r#""d e"#]);
-        assert_eq!(quoted("a` b c\\", '`'), ["a` b", "c\\"]);
-        assert_eq!(quoted("a b\\", '\\'), ["a", "b"]);
-        assert_eq!(quoted("a \\", '\\'), ["a"]);
-        assert_eq!(quoted("a b\\\\", '\\'), ["a", "b\\\\"]);
-        assert_eq!(quoted("'a\\' b", '\\'), ["'a\\'", "b"]);
+        let words = |text: &'static str, escape| quoted(text, escape).collect::<Vec<_>>();
+        assert_eq!(words(r#"a="b c" d='e "f' g\ h"#, '\\'), [r#"a="b c""#, r#"d='e "f'"#, r"g\ h"]);
+        assert_eq!(words(r#"a="b\"c" "d e"#, '\\'), [r#"a="b\"c""#, r#""d e"#]);
+        assert_eq!(words("a` b c\\", '`'), ["a` b", "c\\"]);
+        assert_eq!(words("a b\\", '\\'), ["a", "b"]);
+        assert_eq!(words("a \\", '\\'), ["a"]);
+        assert_eq!(words("a b\\\\", '\\'), ["a", "b\\\\"]);
+        assert_eq!(words("'a\\' b", '\\'), ["'a\\'", "b"]);
     }
 
     #[test]
     fn flag_tokens() {
         let text = |t: &str| {
-            let (flags, rest) = flags(t, '\\');
-            (
-                flags.into_iter().map(|f| (f.raw.to_owned(), f.text.into_owned())).collect::<Vec<_>>(),
-                rest.to_owned(),
-            )
+            let mut tokens = flags(t, '\\');
+            let texts = tokens.by_ref().map(|f| (f.raw.to_owned(), f.text.into_owned()));
+            (texts.collect::<Vec<_>>(), tokens.rest().to_owned())
         };
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(
@@ -242,8 +270,8 @@ mod tests {
         assert_eq!(text(r"--a=b\ c -- --d"), (vec![pair(r"--a=b\ c", "--a=b c")], "--d".to_owned()));
         assert_eq!(text("-a b"), (vec![], "-a b".to_owned()));
         assert_eq!(text("--"), (vec![], String::new()));
-        let (flags, _) = flags("--\"x=y\"=z", '\\');
-        assert_eq!((flags[0].value, &*flags[0].text), (Some((5, 4)), "--x=y=z"));
+        let flag = flags("--\"x=y\"=z", '\\').next().expect("one flag");
+        assert_eq!((flag.value, &*flag.text), (Some((5, 4)), "--x=y=z"));
     }
 
     #[test]

@@ -28,15 +28,15 @@ pub(super) fn lay_out(
         || (matches!(statement.name, "ENV" | "LABEL") && matches!(statement.arguments, Arguments::Pairs(_)));
     let layout = Layout { joined, comments, escape, newline, keyword: statement.name, keyword_end, named };
     let mut parts = Vec::new();
-    let (flags, rest) = words::flags(rest, escape);
-    let rest = rest.trim();
-    for flag in flags {
+    let mut flags = words::flags(rest, escape);
+    for flag in &mut flags {
         let range = joined.range_of(flag.raw);
         parts.push(match flag_text(&flag, escape) {
             Some(text) => Part::text(range, text),
             None => Part::raw(range),
         });
     }
+    let rest = flags.rest().trim();
     if rest.starts_with("--") {
         let start = joined.range_of(rest).start;
         parts.push(Part::text(start..start, "--"));
@@ -71,7 +71,7 @@ fn arguments(joined: &Joined<'_>, statement: &Statement, rest: &str, escape: cha
         ("COPY" | "ADD", _) => operands(joined, rest, parts),
         ("EXPOSE" | "VOLUME", _) => parts.extend(words::list(rest).map(raw)),
         (_, Arguments::Pairs(_) | Arguments::Declarations(_)) => {
-            parts.extend(words::quoted(rest, escape).into_iter().map(raw));
+            parts.extend(words::quoted(rest, escape).map(raw));
         }
         (_, Arguments::Legacy(..)) => {
             let (key, value) = words::first_word(rest);

@@ -59,8 +59,8 @@ fn word(word: &mut Word) {
 fn instruction(of: &mut Instruction) {
     of.span = Span::default();
     of.source.clear();
-    word(&mut of.keyword);
-    of.keyword.text.make_ascii_uppercase();
+    of.keyword.span = Span::default();
+    of.keyword.text.to_mut().make_ascii_uppercase();
     match &mut of.kind {
         InstructionKind::Run(run) => {
             command(&mut run.command);

@@ -13,13 +13,13 @@ pub(super) const CHMOD: Known = ("chmod", Takes::Value);
 pub(super) const LINK: Known = ("link", Takes::Switch);
 pub(super) const EXCLUDE: Known = ("exclude", Takes::Values);
 
-pub(super) fn options(flags: &mut Flags) -> CopyOptions {
-    CopyOptions {
+pub(super) fn options(flags: &mut Flags) -> Box<CopyOptions> {
+    Box::new(CopyOptions {
         chown: flags.value("chown"),
         chmod: flags.value("chmod"),
         link: flags.switch("link").unwrap_or(false),
         excludes: flags.values("exclude"),
-    }
+    })
 }
 
 /// Sources and destination, at least one source.

@@ -15,7 +15,7 @@ mod shell;
 mod text;
 mod volume;
 
-use crate::ast::{self, CommandLine, Heredoc, InstructionKind, Word};
+use crate::ast::{self, CommandLine, Heredoc, InstructionKind, Keyword, Word};
 use crate::diagnostic::Diagnostic;
 use crate::flags::{Flags, Known};
 use crate::lines::Joined;
@@ -148,7 +148,7 @@ pub(crate) fn nearest_keyword(keyword: &str) -> Option<&'static str> {
     suggest::nearest(&keyword.to_ascii_uppercase(), KEYWORDS)
 }
 
-fn unknown(keyword: &Word) -> Diagnostic {
+fn unknown(keyword: &Keyword) -> Diagnostic {
     let shown: String = keyword.text.chars().take(40).collect();
     let diagnostic =
         Diagnostic::error("unknown-instruction", keyword.span, format!("unknown instruction \"{shown}\""));

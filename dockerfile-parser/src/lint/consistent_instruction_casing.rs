@@ -18,7 +18,7 @@ fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
             let from = from_keyword(stage);
             let span = Span::new(stage.span.start, stage.span.start + from.len());
             let others = stage.instructions.iter();
-            let others = others.map(|i| (i.keyword.text.as_str(), i.keyword.span, &i.comments[..]));
+            let others = others.map(|i| (&*i.keyword.text, i.keyword.span, &i.comments[..]));
             std::iter::once((from, span, &stage.comments[..])).chain(others)
         })
     };

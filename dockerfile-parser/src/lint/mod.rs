@@ -84,6 +84,9 @@ const GLOBAL_ARGS: [&str; 11] = [
 /// Rules that are off unless asked for.
 const EXPERIMENTAL: [&str; 1] = ["InvalidDefinitionDescription"];
 
+/// After this many findings of one rule the others are not kept: nobody would read them.
+const MAX_FINDINGS: usize = 200;
+
 /// What is checked.
 pub(crate) struct Subject<'a> {
     pub(crate) dockerfile: &'a Dockerfile,
@@ -97,6 +100,8 @@ pub(crate) struct Report<'a> {
     checks: &'a Checks,
     rule: &'static str,
     findings: Vec<Diagnostic>,
+    /// How many more findings of this rule are kept.
+    left: usize,
     /// The last comment block (its address and length) that was looked into, and whether the rule is on below it. One
     /// instruction may have very many findings.
     last: Option<(*const String, usize, bool)>,
@@ -110,7 +115,8 @@ impl Report<'_> {
             _ => self.checks.is_on(self.rule, comments),
         };
         self.last = Some((comments.as_ptr(), comments.len(), on));
-        if on {
+        if on && self.left > 0 {
+            self.left -= 1;
             let severity = self.checks.severity();
             let (message, help) = (message.into(), Some(help.into()));
             self.findings.push(Diagnostic { severity, code: self.rule, message, span, help });
@@ -120,9 +126,9 @@ impl Report<'_> {
 
 /// Runs all rules.
 pub(crate) fn run(subject: &Subject<'_>, checks: &Checks) -> Vec<Diagnostic> {
-    let mut report = Report { checks, rule: "", findings: Vec::new(), last: None };
+    let mut report = Report { checks, rule: "", findings: Vec::new(), left: MAX_FINDINGS, last: None };
     for rule in &RULES {
-        (report.rule, report.last) = (rule.name, None);
+        (report.rule, report.left, report.last) = (rule.name, MAX_FINDINGS, None);
         (rule.check)(subject, &mut report);
     }
     report.findings

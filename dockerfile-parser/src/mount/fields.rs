@@ -5,6 +5,7 @@ use super::size;
 use crate::ast::{MountKind, Sharing};
 use crate::csv;
 use crate::expand::ExpandError;
+use std::borrow::Cow;
 
 /// The values of `type=`.
 pub(super) const TYPES: [(&str, MountKind); 5] = [
@@ -78,28 +79,34 @@ impl<T> Value<T> {
 }
 
 /// A field: its key, the key as written, its value if it has one.
-struct Field {
+struct Field<'f> {
     key: Key,
     /// The key or alias that was written, in lower case.
     written: &'static str,
-    value: Option<Value<String>>,
+    value: Option<Value<Cow<'f, str>>>,
 }
 
-pub(super) struct Fields(Vec<Field>);
+pub(super) struct Fields<'f>(Vec<Field<'f>>);
 
-impl Fields {
+/// The text of each field of a specification, its key included.
+pub(super) fn split(spec: &str) -> Result<Vec<Cow<'_, str>>, MountError> {
+    if spec.is_empty() {
+        return Err(MountError::Empty);
+    }
+    csv::fields(spec).ok_or(MountError::Csv)
+}
+
+impl<'f> Fields<'f> {
+    /// Tells keys and values of `fields` apart; `expand` is given each value but that of `from`.
     pub(super) fn read(
-        spec: &str,
-        expand: &mut dyn FnMut(&str) -> Result<Value<String>, ExpandError>,
+        texts: &'f [Cow<'f, str>],
+        expand: &mut dyn FnMut(&'f str) -> Result<Value<Cow<'f, str>>, ExpandError>,
     ) -> Result<Self, MountError> {
-        if spec.is_empty() {
-            return Err(MountError::Empty);
-        }
-        let mut fields: Vec<Field> = Vec::new();
-        for field in csv::fields(spec).ok_or(MountError::Csv)? {
-            let (written, value) = match field.split_once('=') {
+        let mut fields: Vec<Field<'f>> = Vec::with_capacity(texts.len().min(KEYS.len()));
+        for text in texts {
+            let (written, value) = match text.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
-                None => (&*field, None),
+                None => (&**text, None),
             };
             let known = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(written));
             let Some((written, key)) = known.copied() else {
@@ -124,7 +131,7 @@ impl Fields {
                     if value.trim_end_matches('$').contains('$') {
                         return Err(MountError::FromVariable);
                     }
-                    Some(Value::Known(value.to_owned()))
+                    Some(Value::Known(Cow::Borrowed(value)))
                 }
                 Some(value) => Some(
                     expand(value).map_err(|source| MountError::Expand { key: written.to_owned(), source })?,
@@ -136,7 +143,7 @@ impl Fields {
         Ok(Self(fields))
     }
 
-    fn find(&self, key: Key) -> Option<&Field> {
+    fn find(&self, key: Key) -> Option<&Field<'f>> {
         self.0.iter().find(|field| field.key == key)
     }
 
@@ -150,7 +157,7 @@ impl Fields {
         self.find(key).is_some_and(|field| field.value == Some(Value::Unknown))
     }
 
-    fn known(&self, key: Key) -> Option<(&Field, &str)> {
+    fn known(&self, key: Key) -> Option<(&Field<'f>, &str)> {
         let field = self.find(key)?;
         match &field.value {
             Some(Value::Known(text)) => Some((field, text)),
@@ -189,7 +196,10 @@ impl Fields {
             Some(Field { value: None, .. }) => Ok(Some(true)),
             Some(Field { written, value: Some(Value::Known(text)), .. }) => match boolean(text) {
                 Some(on) => Ok(Some(on)),
-                None => Err(MountError::NotBoolean { key: (*written).to_owned(), value: text.clone() }),
+                None => Err(MountError::NotBoolean {
+                    key: (*written).to_owned(),
+                    value: text.clone().into_owned(),
+                }),
             },
             _ => Ok(None),
         }

@@ -30,6 +30,7 @@ use crate::ast::{Mount, MountKind, Sharing};
 use crate::expand::{ExpandError, Expander};
 use crate::glob::clean;
 use fields::{Fields, Key, Value};
+use std::borrow::Cow;
 
 /// Where secrets appear unless `target=` or `env=` says otherwise.
 const SECRETS: &str = "/run/secrets";
@@ -45,7 +46,8 @@ pub fn parse(
     spec: &str,
     expand: &mut dyn FnMut(&str) -> Result<String, ExpandError>,
 ) -> Result<Mount, MountError> {
-    let fields = Fields::read(spec, &mut |value| expand(value).map(Value::Known))?;
+    let texts = fields::split(spec)?;
+    let fields = Fields::read(&texts, &mut |value| expand(value).map(|text| Value::Known(Cow::Owned(text))))?;
     // All values are known here, so the type is.
     let checked = checked(&fields)?.ok_or(MountError::Csv)?;
     complete(&fields, checked)
@@ -57,14 +59,15 @@ pub fn parse(
 /// Those that [`parse`] would give whatever the values of names are.
 pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
     let expander = Expander::new(escape);
-    let fields = Fields::read(spec, &mut |value| {
+    let texts = fields::split(spec)?;
+    let fields = Fields::read(&texts, &mut |value| {
         if value.contains('$') {
             return Ok(Value::Unknown);
         }
         if !value.contains(['\'', '"', escape]) {
-            return Ok(Value::Known(value.to_owned()));
+            return Ok(Value::Known(Cow::Borrowed(value)));
         }
-        expander.word(value, &|_| None).map(|expanded| Value::Known(expanded.text))
+        expander.word(value, &|_| None).map(|expanded| Value::Known(Cow::Owned(expanded.text)))
     })?;
     match checked(&fields)? {
         // The others are right if their fields are.
@@ -76,7 +79,8 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
 /// The `from=` of a mount, which is what it says before names have values too. `None` also for a mount that [`check`]
 /// refuses.
 pub fn from(spec: &str) -> Option<String> {
-    Fields::read(spec, &mut |_| Ok(Value::Unknown)).ok()?.text(Key::From)
+    let texts = fields::split(spec).ok()?;
+    Fields::read(&texts, &mut |_| Ok(Value::Unknown)).ok()?.text(Key::From)
 }
 
 /// The values that are more than text.
@@ -92,7 +96,7 @@ struct Checked {
 }
 
 /// Checks each value, and that the type can honour its key; `None` if the type is not known yet.
-fn checked(fields: &Fields) -> Result<Option<Checked>, MountError> {
+fn checked(fields: &Fields<'_>) -> Result<Option<Checked>, MountError> {
     let kind = match fields.choice(Key::Type, &fields::TYPES)? {
         Value::Known(kind) => Some(kind.unwrap_or(MountKind::Bind)),
         Value::Unknown => None,
@@ -117,7 +121,7 @@ fn checked(fields: &Fields) -> Result<Option<Checked>, MountError> {
 }
 
 /// The whole mount, with what follows from what is not given.
-fn complete(fields: &Fields, checked: Checked) -> Result<Mount, MountError> {
+fn complete(fields: &Fields<'_>, checked: Checked) -> Result<Mount, MountError> {
     let Checked { kind, read_only, sharing, required, mode, uid, gid, size } = checked;
     let mut mount = Mount {
         kind,
@@ -149,7 +153,7 @@ fn complete(fields: &Fields, checked: Checked) -> Result<Mount, MountError> {
     Ok(mount)
 }
 
-fn complete_secret(mount: &mut Mount, fields: &Fields) -> Result<(), MountError> {
+fn complete_secret(mount: &mut Mount, fields: &Fields<'_>) -> Result<(), MountError> {
     if mount.source.is_some() && mount.id.is_some() {
         return Err(MountError::SecretSourceAndId);
     }

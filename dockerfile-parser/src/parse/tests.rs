@@ -1,7 +1,7 @@
 //! Whatever comes in: no panic, spans that are true, and time that grows with the input only.
 
 use super::*;
-use crate::ast::{CommandLine, Healthcheck, Source};
+use crate::ast::{CommandLine, Healthcheck, Source, Word};
 use crate::diagnostic;
 use crate::expand::Expander;
 use crate::testing::{Random, hostile};
@@ -241,7 +241,8 @@ fn heredoc_is_true(source: &[u8], heredoc: &crate::ast::Heredoc) {
 }
 
 fn check_instruction(source: &[u8], instruction: &Instruction, escape: char) {
-    plain(source, &instruction.keyword);
+    let keyword = &instruction.keyword;
+    plain(source, &Word { text: keyword.text.clone().into_owned(), span: keyword.span });
     match &instruction.kind {
         InstructionKind::Run(run) => {
             command(source, &run.command);
