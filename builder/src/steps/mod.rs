@@ -20,6 +20,7 @@ mod mounts;
 mod put;
 mod run;
 mod state;
+mod taken;
 mod worker;
 
 pub use contexts::Contexts;

@@ -104,6 +104,7 @@ impl StepWorker {
             Ok::<_, Cause>((active, warnings))
         })
         .await?;
+        self.compare_with_context(vertex, inputs).await?;
         for warning in warnings {
             self.around.progress.warn(format!("{}: {warning}", self.vertex(vertex).name));
         }

@@ -31,6 +31,7 @@ impl StepWorker {
         let user_namespace = self.emulated(vertex, run).await?;
         let active = self.begin(&lowers)?;
         let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
+        self.compare_with_context(vertex, inputs).await?;
         let known = secrets.clone();
         if let Some(script) = &run.script {
             mounts.push(Mount {

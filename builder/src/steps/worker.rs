@@ -4,6 +4,7 @@ use super::error::{Cause, StepError};
 use super::fetch::Fetched;
 use super::key;
 use super::state::{Layer, Rootfs};
+use super::taken::Taken;
 use super::{Contexts, commit, leftovers};
 use crate::agent::Agents;
 use crate::bases::Bases;
@@ -74,6 +75,8 @@ pub struct StepWorker {
     /// Image vertices whose layers were fetched, so that progress tells it once.
     unpacked: Mutex<HashSet<VertexId>>,
     findings: Mutex<Vec<Diagnostic>>,
+    /// What steps take from contexts, as it was when they were looked up.
+    taken: Taken,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -90,8 +93,8 @@ impl StepWorker {
     /// A worker for `graph`.
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
         let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
-        let (fetched, findings) = (Fetched::default(), Mutex::default());
-        Self { graph, around, stopped, unpacked, findings, fetched, on_done }
+        let (fetched, findings, taken) = (Fetched::default(), Mutex::default(), Taken::default());
+        Self { graph, around, stopped, unpacked, findings, taken, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -244,6 +247,46 @@ impl StepWorker {
         None
     }
 
+    /// The key of a vertex by the content that it reads now.
+    async fn key_of_content(
+        &self,
+        vertex: VertexId,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<Option<ContentId>, Cause> {
+        let reads = match &self.vertex(vertex).op {
+            Op::Copy(copy) if copy.origin != Origin::Empty && copy.takes_paths() => {
+                vec![self.copy_content(copy, inputs).await?]
+            }
+            Op::Run(run) => self.mount_contents(run, inputs).await?,
+            _ => return Ok(None),
+        };
+        let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
+        Ok(key::content(self.vertex(vertex), inputs, &found))
+    }
+
+    /// After a step has copied from a context: looks again, so that what was copied is never remembered as the result
+    /// of what was there before. That costs a `stat` for each file.
+    pub(super) async fn compare_with_context(
+        &self,
+        vertex: VertexId,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<(), Cause> {
+        let changing = |origin: &Origin| matches!(origin, Origin::Context | Origin::Named(_));
+        let reads_context = match &self.vertex(vertex).op {
+            Op::Copy(copy) => copy.takes_paths() && changing(&copy.origin),
+            Op::Run(run) => run.mounts.iter().any(|mount| changing(&mount.from)),
+            _ => false,
+        };
+        if reads_context && self.taken.is_other(vertex, self.key_of_content(vertex, inputs).await?) {
+            self.around.progress.warn(format!(
+                "warning: {}: files of the context changed since the build looked at them; the step has the new ones \
+                 or some of both, and will run again in the next build",
+                self.vertex(vertex).name
+            ));
+        }
+        Ok(())
+    }
+
     /// Starts a snapshot on `lowers`, the top one first. Its own top directory is `/` of the mount, so it takes the
     /// owner and mode that `/` has in them.
     pub(super) fn begin(&self, lowers: &[PathBuf]) -> Result<ActiveSnapshot, Cause> {
@@ -290,16 +333,12 @@ impl Worker for StepWorker {
         vertex: VertexId,
         inputs: &Inputs<Rootfs>,
     ) -> Result<Option<ContentId>, StepError> {
-        let reads = match &self.vertex(vertex).op {
-            Op::Http(_) | Op::Git(_) => return self.source_key(vertex).await.map_err(Self::failed(vertex)),
-            Op::Copy(copy) if copy.origin != Origin::Empty && copy.takes_paths() => {
-                vec![self.copy_content(copy, inputs).await.map_err(Self::failed(vertex))?]
-            }
-            Op::Run(run) => self.mount_contents(run, inputs).await.map_err(Self::failed(vertex))?,
-            _ => return Ok(None),
-        };
-        let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
-        Ok(key::content(self.vertex(vertex), inputs, &found))
+        if matches!(self.vertex(vertex).op, Op::Http(_) | Op::Git(_)) {
+            return self.source_key(vertex).await.map_err(Self::failed(vertex));
+        }
+        let key = self.key_of_content(vertex, inputs).await.map_err(Self::failed(vertex))?;
+        self.taken.looked_up(vertex, key);
+        Ok(key)
     }
 
     async fn lookup(&self, vertex: VertexId, key: &ContentId, inputs: &Inputs<Rootfs>) -> Option<Rootfs> {
@@ -322,6 +361,9 @@ impl Worker for StepWorker {
         inputs: &Inputs<Rootfs>,
     ) -> Result<(), StepError> {
         let Some(Layer::Snapshot(id)) = state.layers.last() else { return Ok(()) };
+        if self.taken.has_changed(vertex) {
+            return Ok(());
+        }
         let store = &self.around.store;
         let Some(snapshot) = store.snapshots().get(id) else { return Ok(()) };
         let parent = key::start(self.vertex(vertex), inputs);

@@ -1,7 +1,7 @@
 //! What runs again, and what does not.
 
 use crate::support::bases;
-use crate::support::lab::{Lab, as_everyone, entries};
+use crate::support::lab::{Lab, Serving, as_everyone, entries};
 use crate::support::registry::Registry;
 use std::fs;
 use std::path::Path;
@@ -148,4 +148,35 @@ as_everyone!(builds_share_one_store, TOOLS, |lab| {
     }
     lab.assert_nothing_left();
     assert!(!entries(&lab.store().join("snapshots")).is_empty());
+});
+
+// Both other stages hold the one place that steps may run in while the COPY waits for it, looked up already.
+as_everyone!(a_file_that_changes_meanwhile_is_noticed, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base} AS copied\nRUN sleep 0.3\nCOPY file /file\n\
+             FROM {base} AS one\nRUN sleep 2 && echo > /one\n\
+             FROM {base} AS two\nRUN sleep 2 && echo > /two\n\
+             FROM {base}\nCOPY --from=one /one /\nCOPY --from=two /two /\nCOPY --from=copied /file /\nRUN cat /file\n"
+        ),
+    );
+    let file = lab.file("context/file", "before\n");
+    let context = context.to_str().expect("text");
+    let mut building = Serving::start(lab, &["build", "--progress=plain", "--parallelism=1", context]);
+    building.wait_for("RUN sleep 0.3");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    fs::write(&file, "after!\n").expect("the context is writable");
+    assert_eq!(building.wait(), Some(0), "{}", building.printed());
+    let first = building.printed();
+    assert!(first.contains("COPY file /file: files of the context changed"), "{first}");
+    assert!(first.contains(" after!"), "{first}");
+
+    fs::write(&file, "before\n").expect("the context is writable");
+    let again = lab.build([context]);
+    assert!(again.text.contains(" before"), "{}", again.text);
+    assert_eq!(again.executed(), ["COPY file /file", "COPY --from=copied /file /", "RUN cat /file"]);
+    lab.build([context]).assert_all_cached();
 });
