@@ -263,7 +263,7 @@ async fn read(
 ) -> Result<input::Input, BuildError> {
     let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
     let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
-    input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())
+    input::read(request, elsewhere.context, elsewhere.dockerfile, store, &environment.cancellation).await
 }
 
 /// The file and the stages that the target needs, the target last.

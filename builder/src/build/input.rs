@@ -1,12 +1,15 @@
 //! Finds and reads the Dockerfile, and finds the context.
 
 use super::elsewhere::Fetched;
-use super::error::DockerfileText;
+use super::error::{BuildError, DockerfileText};
+use crate::blocking::blocking;
+use crate::cancel::Cancellation;
 use crate::context::{ContextError, StdinContext, read_stdin};
 use crate::copy::CopyWarning;
 use crate::fetch::git::GitError;
 use crate::fetch::http::HttpError;
 use crate::request::{BuildRequest, ContextSource, DockerfileSource};
+use crate::store::Store;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,13 +75,29 @@ pub(super) struct Input {
     pub(super) warnings: Vec<CopyWarning>,
 }
 
-/// Reads what `request` names; `fetched` and `dockerfile` are what of it is elsewhere. `scratch` gives a directory for an archive on standard input.
-pub(super) fn read(
+/// Reads what `request` names; `fetched` and `dockerfile` are what of it is elsewhere. A pipe or a terminal may keep it
+/// waiting for ever, so it can be cancelled.
+pub(super) async fn read(
     request: &BuildRequest,
     fetched: Option<Fetched>,
     dockerfile: Option<Vec<u8>>,
-    scratch: &dyn Fn() -> Result<PathBuf, crate::store::StoreError>,
-) -> Result<Input, super::BuildError> {
+    store: &Store,
+    cancellation: &Cancellation,
+) -> Result<Input, BuildError> {
+    let (request, store) = (request.clone(), store.clone());
+    let reading = blocking(move || read_now(&request, fetched, dockerfile, &store));
+    tokio::select! {
+        input = reading => input,
+        () = cancellation.cancelled() => Err(BuildError::Cancelled),
+    }
+}
+
+fn read_now(
+    request: &BuildRequest,
+    fetched: Option<Fetched>,
+    dockerfile: Option<Vec<u8>>,
+    store: &Store,
+) -> Result<Input, BuildError> {
     let mut warnings = Vec::new();
     let alone = |source| {
         let dockerfile = Arc::new(DockerfileText { name: "Dockerfile".to_owned(), source });
@@ -92,7 +111,7 @@ pub(super) fn read(
             None => None,
         },
         ContextSource::Stdin => {
-            let into = scratch()?;
+            let into = store.scratch_dir()?;
             match read_stdin(io::stdin().lock(), &into).map_err(InputError::from)? {
                 StdinContext::Dockerfile(source) => return Ok(alone(source)),
                 StdinContext::Archive { warnings: found } => warnings = found,

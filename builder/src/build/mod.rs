@@ -80,7 +80,8 @@ async fn built(
     let cgroups = Cgroups::prepare(&request.resources, request.cgroup_parent.as_deref())?;
     let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
     let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
-    let input = input::read(request, elsewhere.context, elsewhere.dockerfile, &|| store.scratch_dir())?;
+    let stop = &environment.cancellation;
+    let input = input::read(request, elsewhere.context, elsewhere.dockerfile, store, stop).await?;
     let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
     let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
     let parsed = dockerfile_parser::parse_with_checks(&input.dockerfile.source, checks).map_err(refused)?;
@@ -177,10 +178,12 @@ async fn built(
     Ok(BuildReport { image, steps, cached, elapsed: started.elapsed() })
 }
 
-/// Whether the request certainly takes reading files of images, standard input, which cannot be read twice, or contexts
-/// elsewhere, which should not be fetched twice.
+/// Whether the request certainly takes reading files of images, standard input or a pipe, which cannot be read twice, or
+/// contexts elsewhere, which should not be fetched twice.
 fn needs_files(request: &BuildRequest) -> bool {
-    matches!(request.context, ContextSource::Stdin | ContextSource::Remote(_))
+    let pipe = |path: &std::path::Path| path.metadata().is_ok_and(|found| !found.is_file());
+    matches!(&request.dockerfile, DockerfileSource::Path(path) if pipe(path))
+        || matches!(request.context, ContextSource::Stdin | ContextSource::Remote(_))
         || request.build_contexts.values().any(|context| matches!(context, NamedContext::Remote(_)))
         || matches!(request.dockerfile, DockerfileSource::Stdin | DockerfileSource::Remote(_))
         || request.outputs.iter().any(|output| matches!(output.kind, OutputKind::Local | OutputKind::Tar))

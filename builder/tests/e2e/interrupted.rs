@@ -3,6 +3,7 @@
 use crate::support::bases;
 use crate::support::lab::{Lab, Serving, as_everyone, processes};
 use crate::support::registry::Registry;
+use crate::support::tools::{run, tool};
 use rustix::process::Signal;
 use std::path::Path;
 use std::thread::sleep;
@@ -75,3 +76,25 @@ fn sleepers(lab: &Lab) -> usize {
         })
         .count()
 }
+
+as_everyone!(while_it_waits_for_a_pipe, &[], |lab| {
+    let context = lab.dockerfile("context", "FROM scratch\n");
+    let (context, pipe) = (context.to_str().expect("text").to_owned(), lab.path("home/pipe"));
+    let mode = rustix::fs::Mode::from_raw_mode(0o666);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)
+        .expect("a pipe can be made");
+    run(tool("chmod").arg("666").arg(&pipe));
+    let pipe = pipe.to_str().expect("text").to_owned();
+
+    let mut build = Serving::start(lab, &["build", "--progress=plain", "-f", &pipe, &context]);
+    sleep(Duration::from_millis(300));
+    build.signal(Signal::INT);
+    assert_eq!(build.wait(), Some(1), "{}", build.printed());
+
+    // It is read once, also by a user, whose build starts over in a namespace.
+    let mut build = Serving::start(lab, &["build", "--progress=plain", "-f", &pipe, &context]);
+    std::fs::write(&pipe, "FROM scratch\nCOPY Dockerfile /by-pipe\n").expect("the pipe has a reader");
+    assert_eq!(build.wait(), Some(0), "{}", build.printed());
+    assert!(build.printed().contains("COPY Dockerfile /by-pipe"), "{}", build.printed());
+    lab.assert_nothing_left();
+});
