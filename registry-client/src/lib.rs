@@ -13,7 +13,7 @@
 //! | [`configuration`] | `registries.conf` and `certs.d`: mirrors, blocked names, certificates |
 //! | [`client`] | the client and its options |
 //! | [`download`] | files by HTTP that are in no registry |
-//! | [`pull`], [`push`] | what the client does |
+//! | [`pull`], [`push`], [`copy`], [`referrers`] | what the client does |
 //!
 //! `transport` is the one module that opens sockets.
 
@@ -21,6 +21,7 @@ pub mod auth;
 pub mod client;
 pub mod config;
 pub mod configuration;
+pub mod copy;
 pub mod credentials;
 pub mod descriptor;
 pub mod digest;
@@ -31,6 +32,7 @@ pub mod platform;
 pub mod pull;
 pub mod push;
 pub mod reference;
+pub mod referrers;
 
 mod transport;
 

@@ -163,7 +163,7 @@ impl Client {
         ask(own).await
     }
 
-    async fn manifest_at(&self, place: Place) -> Result<ManifestBytes, PullError> {
+    pub(crate) async fn manifest_at(&self, place: Place) -> Result<ManifestBytes, PullError> {
         let reference = &place.reference;
         let call = manifest_call(Method::GET, reference, "get");
         let limit = self.options().manifest_limit;

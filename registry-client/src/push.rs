@@ -12,7 +12,7 @@ pub use manifest::PushedManifest;
 pub use source::BlobSource;
 pub use upload::{BlobOutcome, Mount, PushBlobOptions, UploadSession};
 
-use crate::{digest::Digest, transport::error::RequestError};
+use crate::{digest::Digest, pull::PullError, transport::error::RequestError};
 
 /// Why a push failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,9 @@ pub enum PushError {
         /// The text.
         media_type: String,
     },
+    /// The list of referrers that a manifest is to be put on cannot be read.
+    #[error("the manifest was pushed, but it cannot be listed with what it refers to: {0}")]
+    Referrers(#[source] Box<PullError>),
     /// Nothing says where to push to.
     #[error("there is no reference to push to")]
     NoReference,

@@ -31,6 +31,8 @@ pub struct PushedManifest {
 impl Client {
     /// Pushes a manifest or index under the tag of `reference`; without a tag, under its digest.
     ///
+    /// A manifest with a subject is put on the list of the subject's referrers, if the registry does not do that itself.
+    ///
     /// A registry whose tags cannot be moved refuses to set one again; if the tag names this manifest already, that is
     /// no error.
     ///
@@ -43,6 +45,20 @@ impl Client {
         bytes: Bytes,
     ) -> Result<PushedManifest, PushError> {
         let place = self.destination(reference, "push a manifest")?;
+        let pushed = self.put_manifest(&place, media_type, bytes.clone()).await?;
+        if pushed.subject.is_none() {
+            self.keep_referrer(&place, &pushed.descriptor, &bytes).await?;
+        }
+        Ok(pushed)
+    }
+
+    /// [`Self::push_manifest`] to one place, and nothing more.
+    pub(crate) async fn put_manifest(
+        &self,
+        place: &Place,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<PushedManifest, PushError> {
         let reference = &place.reference;
         let digest = match reference.digest() {
             Some(digest) => digest.same_algorithm_of(&bytes),
@@ -75,7 +91,7 @@ impl Client {
                     error,
                     RequestError::Denied { .. } | RequestError::Status { status: 400..=499, .. }
                 );
-                if refused && self.names_already(&place, digest).await {
+                if refused && self.names_already(place, digest).await {
                     return Ok(PushedManifest { descriptor, subject: None });
                 }
                 return Err(error.into());

@@ -39,6 +39,10 @@ pub(crate) struct Oddities {
     pub(crate) range_total: Option<usize>,
     /// A `Range` is answered with this status.
     pub(crate) range_status: Option<u16>,
+    /// Referrers are listed, so many on a page; otherwise 404.
+    pub(crate) referrers: Option<usize>,
+    /// The list of referrers is not filtered.
+    pub(crate) unfiltered_referrers: bool,
     /// Blobs come without their length.
     pub(crate) chunked_blobs: bool,
     /// The next answers, whatever is asked: status and `Retry-After`; status 0 hangs up.
@@ -209,6 +213,9 @@ impl Inner {
         if let Some(repository) = rest.strip_suffix("/manifests") {
             return self.manifest(request, repository, &last);
         }
+        if let Some(repository) = rest.strip_suffix("/referrers") {
+            return self.referrers(request, repository, &last);
+        }
         match rest.strip_suffix("/blobs") {
             Some(repository) => self.get_blob(request, repository, &last),
             None => error(404, "NOT_FOUND"),
@@ -225,7 +232,8 @@ impl Inner {
         }
         let (challenge, tokens) = oddities.bearer.as_ref()?;
         let path = request.path().strip_prefix("/v2/").unwrap();
-        let repository = ["/manifests/", "/blobs/"].iter().find_map(|part| path.split_once(part));
+        let repository =
+            ["/manifests/", "/blobs/", "/referrers/"].iter().find_map(|part| path.split_once(part));
         let mut wanted = Vec::new();
         if let Some((repository, _)) = repository {
             wanted.push(format!("repository:{repository}:pull"));
@@ -333,10 +341,55 @@ impl Inner {
                 state.manifests.insert((repository.to_owned(), digest.clone()), value.clone());
                 state.manifests.insert(key, value);
                 let told = if oddities.wrong_content_digest { Digest::of(b"?").to_string() } else { digest };
-                Reply::new(201).header("Docker-Content-Digest", told)
+                let reply = Reply::new(201).header("Docker-Content-Digest", told);
+                match (oddities.referrers, json["subject"]["digest"].as_str()) {
+                    (Some(_), Some(subject)) => reply.header("OCI-Subject", subject),
+                    _ => reply,
+                }
             }
             other => panic!("{other} of a manifest"),
         }
+    }
+
+    fn referrers(&self, request: &Request, repository: &str, subject: &str) -> Reply {
+        assert_eq!(request.method, "GET");
+        let oddities = self.oddities.lock().unwrap();
+        let Some(page) = oddities.referrers else { return error(404, "NOT_FOUND") };
+        let state = self.state.lock().unwrap();
+        let own = state.manifests.iter().filter(|((r, name), _)| r == repository && name.contains(':'));
+        let mut found: Vec<serde_json::Value> = own
+            .filter_map(|((_, digest), (media_type, bytes))| {
+                let json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+                let artifact = json.get("artifactType").or_else(|| json["config"].get("mediaType")).cloned();
+                (json["subject"]["digest"] == subject).then(|| {
+                    serde_json::json!({
+                        "mediaType": media_type, "digest": digest, "size": bytes.len(),
+                        "artifactType": artifact, "annotations": json["annotations"],
+                    })
+                })
+            })
+            .collect();
+        for entry in &mut found {
+            entry.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        }
+        let mut reply = Reply::new(200).header("Content-Type", "application/vnd.oci.image.index.v1+json");
+        if let ([wanted], false) = (&request.query("artifactType")[..], oddities.unfiltered_referrers) {
+            found.retain(|entry| entry["artifactType"] == *wanted);
+            reply = reply.header("OCI-Filters-Applied", "artifactType");
+        }
+        let start: usize = request.query("from").first().map_or(0, |from| from.parse().unwrap());
+        if start + page < found.len() {
+            let next = format!("/v2/{repository}/referrers/{subject}?from={}", start + page);
+            let filter: String = request
+                .query("artifactType")
+                .iter()
+                .map(|wanted| format!("&artifactType={wanted}"))
+                .collect();
+            let next = format!("{next}{filter}");
+            reply = reply.header("Link", format!("<{next}>; rel=\"next\""));
+        }
+        found = found.into_iter().skip(start).take(page).collect();
+        reply.body(serde_json::json!({ "schemaVersion": 2, "manifests": found }).to_string())
     }
 
     fn upload(&self, request: &Request, repository: &str, id: &str) -> Reply {

@@ -185,12 +185,22 @@ impl Transport {
         call: &Call,
         limit: usize,
     ) -> Result<(HeaderMap, Bytes), RequestError> {
+        self.fetch_at(registry, call, limit).await.map(|(_, headers, bytes)| (headers, bytes))
+    }
+
+    /// [`Self::fetch`], with the URL that the answer came from.
+    pub(crate) async fn fetch_at(
+        &self,
+        registry: &Registry,
+        call: &Call,
+        limit: usize,
+    ) -> Result<(Url, HeaderMap, Bytes), RequestError> {
         let mut backoff = Backoff::new(&self.options.retry);
         loop {
             let result = match self.attempt(registry, call).await {
                 Ok(answer) => {
-                    let headers = answer.response.headers().clone();
-                    answer.bytes(limit).await.map(|bytes| (headers, bytes))
+                    let (url, headers) = (answer.response.url().clone(), answer.response.headers().clone());
+                    answer.bytes(limit).await.map(|bytes| (url, headers, bytes))
                 }
                 Err(error) => Err(error),
             };
