@@ -5,7 +5,7 @@ use super::{BaseError, Bases, Known, Owners, Source};
 use crate::blocking::blocking;
 use crate::layer::{self, ApplyLimits, ApplyOptions};
 use crate::progress::{Event, StepId};
-use crate::store::{LayerBlob, LayerBuilder, Store};
+use crate::store::{LayerBlob, LayerBuilder, LayerDir, Store};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use registry_client::descriptor::Descriptor;
@@ -21,12 +21,23 @@ const CHUNKS_AHEAD: usize = 16;
 impl Bases {
     /// Whether the layer is unpacked in the store.
     pub fn is_unpacked(&self, layer: DiffId) -> bool {
-        self.store.layers().get(layer).is_some()
+        self.found(layer).is_some()
+    }
+
+    /// The layer, when it is unpacked in the store.
+    fn found(&self, layer: DiffId) -> Option<LayerDir> {
+        let memory = || self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = memory().get(&layer) {
+            return Some(found.clone());
+        }
+        let found = self.store.layers().get(layer)?;
+        memory().insert(layer, found.clone());
+        Some(found)
     }
 
     /// Bytes of the layer's uncompressed tar, when it is unpacked in the store.
     pub fn size(&self, layer: DiffId) -> Option<u64> {
-        self.store.layers().get(layer).map(|layer| layer.meta.size)
+        self.found(layer).map(|layer| layer.meta.size)
     }
 
     /// The directories of `layers`, in their order; what is missing is fetched and unpacked, several at once. Transfers
@@ -62,7 +73,7 @@ impl Bases {
         };
         let path = cell
             .get_or_try_init(|| async {
-                if let Some(there) = self.store.layers().get(layer) {
+                if let Some(there) = self.found(layer) {
                     return Ok(there.path);
                 }
                 // The budget is never closed.
@@ -77,7 +88,7 @@ impl Bases {
     async fn make(&self, layer: DiffId, step: StepId) -> Result<PathBuf, BaseError> {
         let store = self.store.clone();
         let lock = blocking(move || store.layers().lock(layer)).await?;
-        if let Some(there) = self.store.layers().get(layer) {
+        if let Some(there) = self.found(layer) {
             return Ok(there.path);
         }
         let known = {

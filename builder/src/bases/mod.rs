@@ -19,7 +19,7 @@ pub use resolve::{Resolved, Source};
 pub use stack::stack;
 
 use crate::progress::Progress;
-use crate::store::Store;
+use crate::store::{LayerDir, Store};
 use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::DiffId;
@@ -48,6 +48,8 @@ pub struct Bases {
     owners: Owners,
     /// Where each layer that was seen in a manifest can be had.
     known: Mutex<HashMap<DiffId, Known>>,
+    /// Layers that were found or made. A store that is open loses none, so nobody looks for them twice.
+    found: Mutex<HashMap<DiffId, LayerDir>>,
     /// One for each layer that is being unpacked or is there.
     unpacked: Mutex<HashMap<DiffId, Arc<OnceCell<PathBuf>>>>,
     /// The directories of stacks of layers, each layer fitted to those below it.
@@ -71,6 +73,7 @@ impl Bases {
             progress,
             owners,
             known: Mutex::default(),
+            found: Mutex::default(),
             unpacked: Mutex::default(),
             stacked: Mutex::default(),
             budget: Semaphore::new(LAYERS_AT_ONCE),

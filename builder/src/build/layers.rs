@@ -36,7 +36,12 @@ pub(super) enum LayerError {
     NeedsUserNamespace,
 }
 
-type Job = JoinHandle<Result<Packed, LayerError>>;
+/// A layer that is packed, or is being packed.
+#[derive(Debug)]
+enum Job {
+    Known(Packed),
+    Running(JoinHandle<Result<Packed, LayerError>>),
+}
 
 /// The packing of all layers of a build that reach its image.
 #[derive(Clone, Debug)]
@@ -74,15 +79,23 @@ impl LayerJobs {
             let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.remove(&id).unwrap_or_else(|| self.start(id))
         };
-        match job.await {
-            Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        match job {
+            Job::Known(packed) => Ok(packed),
+            Job::Running(job) => match job.await {
+                Ok(result) => result,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
         }
     }
 
+    /// Packs a snapshot beside what else goes on. To find one packed costs less than handing it to another thread.
     fn start(&self, id: SnapshotId) -> Job {
         let (store, epoch, privileged) = (self.store.clone(), self.epoch, self.privileged);
-        tokio::task::spawn_blocking(move || pack_snapshot(&store, id, epoch, privileged))
+        if let Some(packed) = store.snapshots().get(&id).and_then(|snapshot| known(&store, &snapshot, epoch))
+        {
+            return Job::Known(packed);
+        }
+        Job::Running(tokio::task::spawn_blocking(move || pack_snapshot(&store, id, epoch, privileged)))
     }
 }
 
@@ -119,6 +132,20 @@ fn write_tar(store: &Store, snapshot: &Snapshot, options: PackOptions) -> Result
     Ok(info)
 }
 
+/// The layer of a snapshot that was packed before.
+fn known(store: &Store, snapshot: &Snapshot, epoch: Option<SystemTime>) -> Option<Packed> {
+    // Times are part of a layer, so what was packed with another newest time is another layer.
+    let (diff_id, size) = match epoch {
+        None => snapshot.meta.diff_id.zip(snapshot.meta.tar_size)?,
+        Some(epoch) => {
+            let clamped = snapshot.clamped.iter().find(|layer| layer.epoch == epoch)?;
+            (clamped.diff_id, clamped.tar_size)
+        }
+    };
+    let there = store.blobs().size(&diff_id.0) == Some(size);
+    there.then_some(Packed { diff_id, size, created: snapshot.meta.created })
+}
+
 /// Packs a snapshot into a blob of the store, unless that was done before.
 fn pack_snapshot(
     store: &Store,
@@ -127,19 +154,8 @@ fn pack_snapshot(
     privileged: bool,
 ) -> Result<Packed, LayerError> {
     let snapshot = store.snapshots().get(&id).ok_or(LayerError::Gone(id))?;
-    let created = snapshot.meta.created;
-    // Times are part of a layer, so what was packed with another newest time is another layer.
-    let known = match epoch {
-        None => snapshot.meta.diff_id.zip(snapshot.meta.tar_size),
-        Some(epoch) => {
-            let clamped = snapshot.clamped.iter().find(|layer| layer.epoch == epoch);
-            clamped.map(|layer| (layer.diff_id, layer.tar_size))
-        }
-    };
-    if let Some((diff_id, size)) = known
-        && store.blobs().size(&diff_id.0) == Some(size)
-    {
-        return Ok(Packed { diff_id, size, created });
+    if let Some(known) = known(store, &snapshot, epoch) {
+        return Ok(known);
     }
     if !privileged {
         return Err(LayerError::NeedsUserNamespace);
@@ -158,5 +174,5 @@ fn pack_snapshot(
         }
         Some(epoch) => store.snapshots().set_clamped(&id, ClampedLayer { epoch, diff_id, tar_size: size })?,
     }
-    Ok(Packed { diff_id, size, created })
+    Ok(Packed { diff_id, size, created: snapshot.meta.created })
 }

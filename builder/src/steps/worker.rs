@@ -436,7 +436,7 @@ impl Worker for StepWorker {
 
     fn done(&self, vertex: VertexId, solved: &Solved<Rootfs>) {
         let op = &self.vertex(vertex).op;
-        if let (Op::Image(_), true) = (op, self.is_unpacked(&solved.state)) {
+        if matches!(op, Op::Image(_)) && self.is_unpacked(&solved.state) {
             self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex);
             self.around.progress.send(Event::Cached { step: Self::step(vertex) });
         }

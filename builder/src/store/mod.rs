@@ -71,6 +71,7 @@ use rustix::fs::FlockOperation;
 use scratch::Scratch;
 use serde::{Deserialize, Serialize};
 use stamp::Stamp;
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -114,6 +115,8 @@ struct Shared {
     root: PathBuf,
     flavor: XattrFlavor,
     scratch: Mutex<Option<Arc<Scratch>>>,
+    /// Snapshots that were looked at.
+    known: Mutex<HashMap<SnapshotId, Snapshot>>,
     lock: File,
 }
 
@@ -133,7 +136,8 @@ impl Store {
             other => other?,
         };
         lock::lock(&lock, FlockOperation::LockShared).at("lock", &lock_path)?;
-        let store = Self { shared: Arc::new(Shared { root, flavor, scratch: Mutex::new(None), lock }) };
+        let (scratch, known) = (Mutex::default(), Mutex::default());
+        let store = Self { shared: Arc::new(Shared { root, flavor, scratch, known, lock }) };
         store.check_header()?;
         Ok(store)
     }

@@ -7,11 +7,13 @@ use super::stamp::Stamp;
 use crate::content::ContentId;
 use registry_client::digest::DiffId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// Names a snapshot: 128 random bits.
@@ -179,7 +181,24 @@ impl Snapshots {
     }
 
     /// The snapshot, sound or not; `None` when it is absent or its record is damaged.
+    ///
+    /// Its record is read once: a cached step asks for it, and so does what packs its layer. What other processes add
+    /// to it meanwhile is not seen, and would only spare work; none of them takes a sound one away while the store is
+    /// open.
     pub fn get(&self, id: &SnapshotId) -> Option<Snapshot> {
+        if let Some(known) = self.known().get(id) {
+            return Some(known.clone());
+        }
+        let read = self.read(id)?;
+        self.known().insert(*id, read.clone());
+        Some(read)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<SnapshotId, Snapshot>> {
+        self.store.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, id: &SnapshotId) -> Option<Snapshot> {
         let dir = self.dir(id);
         let stored: Stored = document::read(&dir.join("meta.json"))?;
         let sound = stored.stamp.is_sound(&self.store.synced());
@@ -224,7 +243,9 @@ impl Snapshots {
     /// # Errors
     /// When it cannot be moved.
     pub fn discard(&self, id: &SnapshotId) -> Result<(), StoreError> {
-        self.store.discard(&self.dir(id))
+        self.store.discard(&self.dir(id))?;
+        self.known().remove(id);
+        Ok(())
     }
 
     fn update(&self, id: &SnapshotId, change: impl FnOnce(&mut Stored)) -> Result<(), StoreError> {
@@ -234,7 +255,9 @@ impl Snapshots {
             return Err(StoreError::Malformed { path, why: "it has no valid content".to_owned() });
         };
         change(&mut stored);
-        self.store.write_cache(&path, &stored)
+        self.store.write_cache(&path, &stored)?;
+        self.known().remove(id);
+        Ok(())
     }
 
     /// Makes the snapshot look as if it came from an earlier boot of the machine that noted no sync.
@@ -252,7 +275,7 @@ impl Snapshots {
         let mut snapshots = Vec::new();
         for entry in std::fs::read_dir(&dir).at("list", &dir)? {
             let name = entry.at("list", &dir)?.file_name();
-            if let Some(snapshot) = name.to_str().and_then(|n| n.parse().ok()).and_then(|id| self.get(&id)) {
+            if let Some(snapshot) = name.to_str().and_then(|n| n.parse().ok()).and_then(|id| self.read(&id)) {
                 snapshots.push(snapshot);
             }
         }

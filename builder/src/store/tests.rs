@@ -331,3 +331,18 @@ fn layers_with_a_newest_time_are_remembered() {
     let known = store.snapshots().get(&record.snapshot).unwrap().clamped;
     assert_eq!(known, [1, 3, 4, 5, 6, 7, 8, 9].map(layer), "each once, the latest of them");
 }
+
+#[test]
+fn a_snapshot_is_read_once_and_again_when_it_changed() {
+    let (_dir, store) = temporary();
+    let id = run_step(&store, &ContentId::of(b"key"), "text").snapshot;
+    let snapshots = store.snapshots();
+    assert_eq!(snapshots.get(&id).unwrap().meta.diff_id, None);
+    let diff_id = DiffId(Digest::of(b"layer"));
+    snapshots.set_diff_id(&id, diff_id, 5).unwrap();
+    assert_eq!(snapshots.get(&id).unwrap().meta.diff_id, Some(diff_id));
+    std::fs::remove_file(store.path("snapshots").join(id.to_string()).join("meta.json")).unwrap();
+    assert!(snapshots.get(&id).is_some(), "it was read again");
+    snapshots.discard(&id).unwrap();
+    assert!(snapshots.get(&id).is_none());
+}

@@ -18,6 +18,7 @@ mod contexts;
 mod interrupted;
 mod isolation;
 mod limits;
+mod no_op;
 mod odd_layers;
 mod outputs;
 mod platforms;
