@@ -10,12 +10,14 @@ use crate::graph::{BaseImages, BaseRequest, Plan, PlanOptions, ResolvedBase, pla
 use crate::progress::Progress;
 use crate::request::BuildRequest;
 use crate::store::Store;
+use crate::userns::Privilege;
 use dockerfile_parser::ast::{Dockerfile, Instruction, InstructionKind, MountKind, Stage};
 use dockerfile_parser::diagnostic::Diagnostic;
 use dockerfile_parser::span::Span;
 use registry_client::config::ImageConfig;
 use registry_client::digest::Digest;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A Dockerfile and what was found in it, errors and warnings, in the order of the file.
@@ -98,7 +100,7 @@ pub async fn check(
     progress: &Progress,
 ) -> Result<Checked, BuildError> {
     let client = crate::registry::client(environment);
-    let input = read(request, environment, store, &client, progress).await?;
+    let (input, _) = read(request, environment, store, &client, progress).await?;
     let file = Arc::clone(&input.dockerfile);
     let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
     let parsed = match dockerfile_parser::parse_with_checks(&file.source, checks) {
@@ -225,7 +227,7 @@ pub async fn targets(
     progress: &Progress,
 ) -> Result<Targets, BuildError> {
     let client = crate::registry::client(environment);
-    let input = read(request, environment, store, &client, progress).await?;
+    let (input, _) = read(request, environment, store, &client, progress).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
     let last = dockerfile.stages.len().saturating_sub(1);
@@ -254,16 +256,22 @@ fn parsed(file: &Arc<DockerfileText>) -> Result<Dockerfile, BuildError> {
         .map_err(|diagnostics| super::error::DockerfileError { file: Arc::clone(file), diagnostics }.into())
 }
 
-async fn read(
+/// The Dockerfile and the contexts; the named ones that are elsewhere by name.
+pub(super) async fn read(
     request: &BuildRequest,
     environment: &Environment,
     store: &Store,
     client: &registry_client::client::Client,
     progress: &Progress,
-) -> Result<input::Input, BuildError> {
+) -> Result<(input::Input, BTreeMap<String, PathBuf>), BuildError> {
+    if Privilege::detect() == Privilege::Unprivileged && super::takes_once(request) {
+        return Err(BuildError::NeedsUserNamespace);
+    }
     let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
     let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
-    input::read(request, elsewhere.context, elsewhere.dockerfile, store, &environment.cancellation).await
+    let stop = &environment.cancellation;
+    let input = input::read(request, elsewhere.context, elsewhere.dockerfile, store, stop).await?;
+    Ok((input, elsewhere.named))
 }
 
 /// The file and the stages that the target needs, the target last.
@@ -274,7 +282,7 @@ async fn reached(
     progress: &Progress,
 ) -> Result<(Arc<DockerfileText>, Dockerfile, Vec<usize>), BuildError> {
     let client = crate::registry::client(environment);
-    let input = read(request, environment, store, &client, progress).await?;
+    let (input, _) = read(request, environment, store, &client, progress).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
     let bases = Bases::new(store.clone(), client, progress.clone(), Owners::Kept);

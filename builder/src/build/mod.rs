@@ -6,6 +6,7 @@
 //! ```
 
 pub mod call;
+pub mod contents;
 mod elsewhere;
 mod epoch;
 mod error;
@@ -28,7 +29,7 @@ use crate::emulation::Emulators;
 use crate::environment::Environment;
 use crate::graph::{Graph, Op, VertexId};
 use crate::progress::{Event, Progress};
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, OutputKind};
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, Output, OutputKind};
 use crate::solve::{Outcome, Solved, solve};
 use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
 use crate::store::Store;
@@ -178,15 +179,23 @@ async fn built(
     Ok(BuildReport { image, steps, cached, elapsed: started.elapsed() })
 }
 
-/// Whether the request certainly takes reading files of images, standard input or a pipe, which cannot be read twice, or
-/// contexts elsewhere, which should not be fetched twice.
+/// Whether the request certainly takes reading files of images, or something that should be taken once only.
 fn needs_files(request: &BuildRequest) -> bool {
-    let pipe = |path: &std::path::Path| path.metadata().is_ok_and(|found| !found.is_file());
-    matches!(&request.dockerfile, DockerfileSource::Path(path) if pipe(path))
+    let files = |output: &Output| matches!(output.kind, OutputKind::Local | OutputKind::Tar);
+    takes_once(request) || request.outputs.iter().any(files)
+}
+
+/// Whether the Dockerfile or a context come from standard input or a pipe, which cannot be read twice, or from
+/// elsewhere, which should not be fetched twice.
+fn takes_once(request: &BuildRequest) -> bool {
+    let dockerfile = match &request.dockerfile {
+        DockerfileSource::Default => false,
+        DockerfileSource::Path(path) => path.metadata().is_ok_and(|found| !found.is_file()),
+        DockerfileSource::Stdin | DockerfileSource::Remote(_) => true,
+    };
+    dockerfile
         || matches!(request.context, ContextSource::Stdin | ContextSource::Remote(_))
         || request.build_contexts.values().any(|context| matches!(context, NamedContext::Remote(_)))
-        || matches!(request.dockerfile, DockerfileSource::Stdin | DockerfileSource::Remote(_))
-        || request.outputs.iter().any(|output| matches!(output.kind, OutputKind::Local | OutputKind::Tar))
 }
 
 /// Tells progress about the steps that the targets need, in order.

@@ -8,17 +8,20 @@
 //! | --- | --- |
 //! | `rules` | finding and reading the ignore file |
 //! | `digest`, `walk` | the id of what a `COPY` takes |
+//! | `listing` | what a context holds, and which rule leaves out what |
 //! | `index` | content ids by path, size, times and inode, in a file |
 //! | `stdin` | a context, or a Dockerfile, on standard input |
 
 mod digest;
 mod index;
+mod listing;
 mod rules;
 mod stdin;
 mod walk;
 
 pub use digest::{EntryKind, EntrySummary, SourceDigest, digest_sources};
 pub use index::Index;
+pub use listing::{DecidedBy, LeftOut, Listed, ListedKind, Listing, list};
 pub use rules::ignore_rules;
 pub use stdin::{StdinContext, read_context, read_stdin};
 

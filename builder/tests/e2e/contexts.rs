@@ -135,3 +135,40 @@ as_everyone!(no_files_at_all, &[], |lab| {
     let inspected: serde_json::Value = serde_json::from_str(&lab.verb(["inspect", "empty:1"])).expect("JSON");
     assert_eq!(inspected[0]["Config"]["Labels"]["a"], "b", "{inspected}");
 });
+
+as_everyone!(what_a_context_holds, &[], |lab| {
+    let context = lab.dockerfile("context", "FROM scratch\n");
+    lab.file("context/src/main.c", "int main;");
+    lab.file("context/target/debug/a.out", vec![0; 3000]);
+    lab.file("context/notes.md", "notes");
+    lab.file("context/.dockerignore", "# what nobody needs\ntarget\n*.md\n");
+    lab.file("other/x", "12");
+    let named = format!("--build-context=other={}", lab.path("other").display());
+    let shown = lab.verb([Path::new("--show-context"), Path::new(&named), &context]);
+    let wanted = format!(
+        "build context {}\n      32 B  .dockerignore\n      13 B  Dockerfile\n            src/\n       9 B  src/main.c\n\
+         left out:\n       5 B  notes.md  .dockerignore:3  *.md\n    3.0 kB  target/   .dockerignore:2  target\n\
+         3 files, 54 B; left out: 2 files, 3.0 kB\n\ncontext \"other\" {}\n       2 B  x\n1 file, 2 B\n",
+        context.display(),
+        lab.path("other").display()
+    );
+    let widths = |text: &str| text.lines().map(|line| line.trim_start().to_owned()).collect::<Vec<_>>();
+    assert_eq!(widths(&shown), widths(&wanted));
+
+    let json: serde_json::Value =
+        serde_json::from_str(&lab.verb([Path::new("--show-context=json"), &context])).expect("it is JSON");
+    let listed = &json["contexts"][0];
+    assert_eq!(listed["leftOut"][1]["files"], 1);
+    assert_eq!(listed["leftOut"][1]["size"], 3000);
+    assert_eq!(listed["leftOut"][1]["rule"]["pattern"], "target");
+    assert_eq!(listed["entries"][3]["path"], "src/main.c");
+
+    // An archive on standard input, which a user's program can only read after it has entered a namespace.
+    let archive = lab.path("context.tar");
+    run(tool("tar").arg("-C").arg(&context).arg("-cf").arg(&archive).args(["."]));
+    let mut command = lab.command(["--show-context", "-"]);
+    command.stdin(fs::File::open(&archive).expect("the archive is there"));
+    let shown = run(&mut command);
+    assert!(shown.contains("left out: 2 files, 3.0 kB"), "{shown}");
+    lab.assert_nothing_left();
+});

@@ -53,6 +53,10 @@ pub struct BuildArgs {
     #[arg(long, help_heading = "Output", action = ArgAction::Set, value_parser = flag::boolean)]
     pub check: bool,
 
+    /// List what the context holds, and what an ignore file leaves out; --show-context=json for programs
+    #[arg(long, value_name = "FORMAT", value_parser = call::parse_show, num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with_all = ["check", "call"], help_heading = "Input")]
+    pub show_context: Option<call::Call>,
+
     /// build, check, outline or targets: what to do with the Dockerfile
     #[arg(long, value_name = "METHOD[,format=json]", value_parser = call::parse, help_heading = "Output")]
     pub call: Option<call::Call>,
@@ -142,7 +146,7 @@ impl BuildArgs {
     /// What is to be done instead of building.
     pub fn called(&self) -> Option<call::Call> {
         let check = self.check.then_some(call::Call { method: call::Method::Check, json: false });
-        self.call.or(check).filter(|call| call.method != call::Method::Build)
+        self.show_context.or(self.call).or(check).filter(|call| call.method != call::Method::Build)
     }
 }
 

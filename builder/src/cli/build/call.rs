@@ -1,6 +1,8 @@
 //! `--check` and `--call`: text for people, and JSON in the shapes of buildx.
 
+use super::show_context;
 use crate::build::call::{self, Checked, Named, Outline, Targets};
+use crate::build::contents::contents;
 use crate::build::{BuildError, DockerfileText};
 use crate::cli::spec::SpecError;
 use crate::cli::table;
@@ -33,6 +35,8 @@ pub enum Method {
     Check,
     Outline,
     Targets,
+    /// `--show-context`.
+    Contents,
 }
 
 /// Reads `--call METHOD[,format=text|json]`.
@@ -80,11 +84,26 @@ pub async fn run(
             let outline = call::outline(request, environment, store, progress).await?;
             (if call.json { pretty(&outline_json(&outline)) } else { outline_text(&outline) }, true)
         }
+        Method::Contents => {
+            let all = contents(request, environment, store, progress).await?;
+            (if call.json { pretty(&show_context::json(&all)) } else { show_context::text(&all) }, true)
+        }
         Method::Targets => {
             let targets = call::targets(request, environment, store, progress).await?;
             (if call.json { pretty(&targets_json(&targets)) } else { targets_text(&targets) }, true)
         }
     })
+}
+
+/// Reads `--show-context[=text|json]`.
+///
+/// # Errors
+/// [`SpecError`] for other words.
+pub fn parse_show(value: &str) -> Result<Call, SpecError> {
+    match value {
+        "text" | "json" => Ok(Call { method: Method::Contents, json: value == "json" }),
+        _ => Err(SpecError::Shape("write text or json")),
+    }
 }
 
 fn pretty(value: &Value) -> String {

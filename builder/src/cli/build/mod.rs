@@ -4,6 +4,7 @@ pub mod args;
 pub mod call;
 pub mod refused;
 pub mod request;
+pub mod show_context;
 pub mod summary;
 
 use super::Around;
@@ -39,7 +40,12 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     let tally = Arc::new(Tally::default());
     let store = super::local::open(environment)?;
     if let Some(call) = call {
-        return answer(call, &request, environment, &store, display, canceller);
+        let answered = answer(call, &request, environment, &store, display, canceller);
+        if let Err(Failure::Build(BuildError::NeedsUserNamespace)) = answered {
+            drop(store);
+            return Err(super::local::need_mounts(around).err().unwrap_or(Failure::Powerless));
+        }
+        return answered;
     }
     let (log_path, log_file) = store.logs().create(SystemTime::now())?;
     let log = Arc::new(LogFile::new(log_path, log_file));
