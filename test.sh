@@ -11,7 +11,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 packages=(
-  apache2-utils attr buildah busybox-static crun docker-registry git jq libcap2-bin mmdebstrap openssh-client podman qemu-user-static
+  apache2-utils attr buildah busybox-static bzip2 crun docker-registry git jq libcap2-bin mmdebstrap openssh-client podman qemu-user-static
   runc skopeo umoci uidmap xz-utils zstd
 )
 missing=()

@@ -14,6 +14,7 @@ mod attributes;
 mod bad_input;
 mod cache;
 mod checks;
+mod compared;
 mod contexts;
 mod interrupted;
 mod isolation;

@@ -192,7 +192,7 @@ fn inspect(reference: &str, config: bool) -> Value {
 }
 
 /// The part of a configuration that decides what runs.
-fn effective(config: &Value) -> Value {
+pub(crate) fn effective(config: &Value) -> Value {
     let mut chosen = json!({ "architecture": config["architecture"], "os": config["os"] });
     if let Some(fields) = config["config"].as_object() {
         chosen["config"] = fields.clone().into();
@@ -201,7 +201,7 @@ fn effective(config: &Value) -> Value {
 }
 
 /// Takes empty values out of a runtime configuration: absent and empty mean the same.
-fn tidy(mut config: Value) -> Value {
+pub(crate) fn tidy(mut config: Value) -> Value {
     if let Some(fields) = config["config"].as_object_mut() {
         fields.retain(|_, value| match value {
             Value::Null => false,
@@ -215,7 +215,8 @@ fn tidy(mut config: Value) -> Value {
     config
 }
 
-fn remove(value: &mut Value, pointer: &str) {
+/// Takes the member at a JSON pointer away.
+pub(crate) fn remove(value: &mut Value, pointer: &str) {
     let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer starts with /");
     if let Some(fields) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
         fields.remove(name);

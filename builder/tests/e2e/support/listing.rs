@@ -17,17 +17,17 @@ pub(crate) struct Listing(pub BTreeMap<String, Entry>);
 /// What two trees must agree on; times are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    kind: &'static str,
+    pub kind: &'static str,
     /// Permission bits with setuid, setgid and sticky; 0 for symbolic links.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
     /// Bytes of a regular file; 0 for the rest.
-    size: u64,
+    pub size: u64,
     /// SHA-256 of a regular file, target of a symbolic link, number of a device.
-    content: String,
+    pub content: String,
     /// The first path of the same file, when that is another one.
-    same_as: Option<String>,
+    pub same_as: Option<String>,
     /// Extended attributes, values in hexadecimal.
     pub xattrs: BTreeMap<String, String>,
 }
@@ -68,17 +68,25 @@ impl Listing {
         self.0.get(path).unwrap_or_else(|| panic!("{path} is not there"))
     }
 
+    /// The paths at which `peer` is another tree, each with what is there in both.
+    pub(crate) fn differences(&self, peer: &Listing) -> Vec<(String, String)> {
+        let paths = self.0.keys().chain(peer.0.keys().filter(|path| !self.0.contains_key(*path)));
+        let show = |entry: Option<&Entry>| entry.map_or("absent".to_owned(), Entry::to_string);
+        paths
+            .filter_map(|path| {
+                let (ours, theirs) = (self.0.get(path), peer.0.get(path));
+                let text = || format!("{path}\n    ours:  {}\n    peer:  {}", show(ours), show(theirs));
+                (ours != theirs).then(|| (path.clone(), text()))
+            })
+            .collect()
+    }
+
     /// Fails unless `peer` is the same tree, outside of what is allowed to differ.
     #[track_caller]
     pub(crate) fn assert_same(&self, peer: &Listing, allowed: &[Allowed<'_>]) {
-        let mut differences = Vec::new();
-        for path in self.0.keys().chain(peer.0.keys().filter(|path| !self.0.contains_key(*path))) {
-            let (ours, theirs) = (self.0.get(path), peer.0.get(path));
-            if ours != theirs && !allowed.iter().any(|(pattern, _)| covers(pattern, path)) {
-                let show = |entry: Option<&Entry>| entry.map_or("absent".to_owned(), Entry::to_string);
-                differences.push(format!("{path}\n    ours:  {}\n    peer:  {}", show(ours), show(theirs)));
-            }
-        }
+        let is_allowed = |path: &str| allowed.iter().any(|(pattern, _)| covers(pattern, path));
+        let differences = self.differences(peer).into_iter().filter(|(path, _)| !is_allowed(path));
+        let differences: Vec<String> = differences.map(|(_, text)| text).collect();
         assert!(self.0.len() > 1, "the tree is empty");
         assert!(
             differences.is_empty(),
@@ -90,6 +98,20 @@ impl Listing {
 }
 
 impl Entry {
+    /// A directory of root.
+    pub(crate) fn directory(mode: u32) -> Entry {
+        Entry {
+            kind: "directory",
+            mode,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            content: String::new(),
+            same_as: None,
+            xattrs: BTreeMap::new(),
+        }
+    }
+
     fn read(path: &Path, name: &str, first_names: &mut BTreeMap<(u64, u64), String>) -> io::Result<Entry> {
         let metadata = fs::symlink_metadata(path)?;
         let kind = metadata.file_type();
@@ -112,7 +134,7 @@ impl Entry {
         } else if kind.is_file() {
             entry.kind = "file";
             entry.size = metadata.len();
-            entry.content = sha256(path)?;
+            entry.content = sha256(&mut File::open(path)?)?;
         } else if kind.is_fifo() {
             entry.kind = "fifo";
         } else if kind.is_char_device() || kind.is_block_device() {
@@ -133,7 +155,8 @@ impl Entry {
     }
 }
 
-fn covers(pattern: &str, path: &str) -> bool {
+/// Whether `path` is one that `pattern` allows to differ.
+pub(crate) fn covers(pattern: &str, path: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(ending) => path.ends_with(ending),
         None if pattern.ends_with('/') => path.starts_with(pattern),
@@ -141,9 +164,10 @@ fn covers(pattern: &str, path: &str) -> bool {
     }
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
+/// The SHA-256 of all that can be read, in hexadecimal.
+pub(crate) fn sha256(content: &mut impl io::Read) -> io::Result<String> {
     let mut hash = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut HashWriter(&mut hash))?;
+    io::copy(content, &mut HashWriter(&mut hash))?;
     Ok(hex(&hash.finalize()))
 }
 
@@ -172,6 +196,7 @@ fn xattrs(path: &Path) -> io::Result<BTreeMap<String, String>> {
     Ok(found)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
