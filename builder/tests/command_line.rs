@@ -180,16 +180,19 @@ fn the_second_signal_ends_at_once() {
         ([Signal::INT, Signal::TERM], 143),
     ] {
         let store = tempfile::tempdir().expect("there is room for a store");
-        // It waits for a context that does not come.
+        // It waits for an ignore file that does not come, which nothing but a signal can end.
+        let context = context("FROM scratch\n");
+        let pipe = context.path().join("Dockerfile.dockerignore");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("a pipe can be made");
         let mut child = Command::new(env!("CARGO_BIN_EXE_slipway"))
-            .args(["--progress=plain", "-"])
+            .arg("--progress=plain")
+            .arg(context.path())
             .env("SLIPWAY_ROOT", store.path())
-            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program runs");
-        // Held: waiting for the child would close it, and an end of the input ends the build, too.
-        let _stdin = child.stdin.take();
         let pid = Pid::from_child(&child);
         wait_until(|| listens(child.id()));
         kill_process(pid, signals[0]).expect("it is there");
