@@ -176,18 +176,20 @@ fn a_damaged_record_is_absent() {
     let record = run_step(&store, &key, "abc");
     let step = store.path("cache/steps").join(key.hex());
     let snapshot = store.path("snapshots").join(record.snapshot.to_string()).join("meta.json");
+    // Opened anew: a store that is open does not look at what it has read.
+    let found = || Store::open(store.root(), XattrFlavor::Trusted).unwrap().records().get(&key).is_some();
     for path in [step, snapshot] {
         let good = std::fs::read(&path).unwrap();
         for at in (0..good.len()).step_by(7) {
             let mut bad = good.clone();
             bad[at] ^= 0x20;
             std::fs::write(&path, &bad).unwrap();
-            assert!(store.records().get(&key).is_none(), "{} at {at}", path.display());
+            assert!(!found(), "{} at {at}", path.display());
             std::fs::write(&path, &good[..at]).unwrap();
-            assert!(store.records().get(&key).is_none(), "{} cut at {at}", path.display());
+            assert!(!found(), "{} cut at {at}", path.display());
         }
         std::fs::write(&path, &good).unwrap();
-        assert!(store.records().get(&key).is_some());
+        assert!(found());
     }
 }
 
