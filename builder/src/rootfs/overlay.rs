@@ -10,6 +10,7 @@ use super::{Root, XattrFlavor};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountFlags};
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,7 +24,7 @@ pub const MAX_LAYERS: usize = 500;
 /// No layer at all is an empty directory. Needs the right to mount: root, or a user namespace.
 ///
 /// # Errors
-/// What the kernel says, with the layer it was about; more than [`MAX_LAYERS`] layers.
+/// What the kernel says, with the layer it was about; more than [`MAX_LAYERS`] different layers.
 pub fn overlay_view<P: AsRef<Path>>(lowers: &[P]) -> io::Result<Root> {
     let layers = Layers::new(lowers, None)?;
     let fd = match layers.lowers.len() {
@@ -41,7 +42,7 @@ pub fn overlay_view<P: AsRef<Path>>(lowers: &[P]) -> io::Result<Root> {
 /// makes a layer durable syncs it himself.
 ///
 /// # Errors
-/// What the kernel says, with the directory it was about; more than [`MAX_LAYERS`] layers.
+/// What the kernel says, with the directory it was about; more than [`MAX_LAYERS`] different layers.
 pub fn overlay_rw<P: AsRef<Path>>(lowers: &[P], upper: &Path, work: &Path) -> io::Result<Root> {
     if lowers.is_empty() {
         // There is nothing to cover, so nothing to overlay: the upper directory itself is the tree.
@@ -91,11 +92,15 @@ struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     fn new<P: AsRef<Path>>(lowers: &'a [P], writable: Option<(&'a Path, &'a Path)>) -> io::Result<Self> {
+        let mut seen = HashSet::new();
+        // overlayfs refuses a directory that it has already (ELOOP), and an image may have a layer twice. The lower one
+        // adds nothing: each of its entries, whiteouts among them, is in the upper one, whatever lies between.
+        let mut lowers: Vec<&Path> =
+            lowers.iter().map(AsRef::as_ref).filter(|path| seen.insert(*path)).collect();
         if lowers.len() > MAX_LAYERS {
             let text = format!("{} layers are stacked, the kernel takes {MAX_LAYERS}", lowers.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let mut lowers: Vec<&Path> = lowers.iter().map(AsRef::as_ref).collect();
         // A layer can hide all below it (`.wh..wh..opq` at its top). The kernel does not look for that mark there.
         if let Some(at) = lowers.iter().position(|lower| hides_all_below(lower)) {
             lowers.truncate(at + 1);

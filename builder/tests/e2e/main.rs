@@ -27,4 +27,5 @@ mod real;
 mod registries;
 mod registry_errors;
 mod remote;
+mod repeated_layers;
 mod store_full;

@@ -71,3 +71,72 @@ fn parts_of_a_view_are_mounts_of_their_own() {
     drop(view);
     assert_eq!(Root::from_fd(copy.unwrap()).read(Path::new("file"), 9).unwrap(), b"low");
 }
+
+/// What a tree holds: path and content of each file, path of each directory.
+fn listing(root: &Root) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut open = vec![PathBuf::new()];
+    let mut found = Vec::new();
+    while let Some(at) = open.pop() {
+        for entry in
+            rustix::fs::Dir::read_from(root.open_at(&at, OFlags::DIRECTORY, Mode::empty()).unwrap()).unwrap()
+        {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_str().unwrap();
+            if matches!(name, "." | "..") {
+                continue;
+            }
+            let path = at.join(name);
+            if entry.file_type() == fs::FileType::Directory {
+                open.push(path.clone());
+                found.push((path, None));
+            } else {
+                let bytes = root.read(&path, 99).unwrap();
+                found.push((path, Some(bytes)));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_layer_may_come_twice() {
+    let Some((dir, [middle, low, upper, work])) = tree() else { return };
+    let twice = dir.path().join("twice");
+    let whiteout = |path: PathBuf| {
+        fs::mknodat(CWD, &path, fs::FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+    };
+    std::fs::create_dir_all(twice.join("dir/deep")).unwrap();
+    for file in ["dir/deep/kept", "dir/deleted", "overwritten", "now-a-directory"] {
+        std::fs::write(twice.join(file), "twice").unwrap();
+    }
+    whiteout(twice.join("gone"));
+    std::fs::create_dir_all(twice.join("opaque")).unwrap();
+    let opaque = XattrFlavor::of_this_process().opaque();
+    fs::lsetxattr(twice.join("opaque"), opaque, b"y", fs::XattrFlags::empty()).unwrap();
+    std::fs::create_dir_all(middle.join("dir")).unwrap();
+    whiteout(middle.join("dir/deleted"));
+    std::fs::write(middle.join("overwritten"), "middle").unwrap();
+    std::fs::write(middle.join("gone"), "back").unwrap();
+    std::fs::create_dir(middle.join("now-a-directory")).unwrap();
+    std::fs::create_dir(middle.join("opaque")).unwrap();
+    std::fs::write(middle.join("opaque/middle"), "middle").unwrap();
+    std::fs::write(low.join("gone"), "low").unwrap();
+    std::fs::create_dir(low.join("opaque")).unwrap();
+    std::fs::write(low.join("opaque/low"), "low").unwrap();
+
+    // A copy is another directory to the kernel, so that this is what a layer that comes twice means.
+    let copy = dir.path().join("copy");
+    assert!(std::process::Command::new("cp").arg("-a").args([&twice, &copy]).status().unwrap().success());
+    let meant = listing(&overlay_view(&[&twice, &middle, &copy, &low]).unwrap());
+    assert_eq!(meant.len(), 9, "{meant:?}");
+    let lowers = [&twice, &middle, &twice, &low];
+    assert_eq!(listing(&overlay_view(&lowers).unwrap()), meant);
+    assert_eq!(listing(&overlay_rw(&lowers, &upper, &work).unwrap()), meant);
+    // Nothing else is left of this one.
+    let alone = listing(&overlay_view(&[&twice, &twice]).unwrap());
+    assert_eq!(alone, listing(&overlay_view(&[&twice]).unwrap()));
+    // What counts is how many different ones there are.
+    let many = vec![&low; MAX_LAYERS + 1];
+    assert_eq!(listing(&overlay_view(&many).unwrap()), listing(&overlay_view(&[&low]).unwrap()));
+}
