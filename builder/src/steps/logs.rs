@@ -1,5 +1,6 @@
 //! The output of a program, line by line, to progress.
 
+use super::mask::Mask;
 use crate::progress::{Event, Progress, StepId, Stream};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -9,11 +10,11 @@ use std::os::fd::OwnedFd;
 /// A line longer than this is told in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// Reads both outputs until they are closed. What equals a secret is not shown.
+/// Reads both outputs until they are closed, and hides what `mask` finds.
 pub(super) fn pump(
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
-    secrets: &[Vec<u8>],
+    mask: &Mask,
     step: StepId,
     progress: &Progress,
 ) -> io::Result<()> {
@@ -22,7 +23,7 @@ pub(super) fn pump(
         [source(stdout, Stream::Stdout), source(stderr, Stream::Stderr)].into_iter().flatten().collect();
     let mut buffer = vec![0; 64 << 10];
     let tell = |stream, line: &[u8]| {
-        progress.send(Event::Log { step, stream, line: mask(line, secrets) });
+        progress.send(Event::Log { step, stream, line: mask.apply(line) });
     };
     while !open.is_empty() {
         let ready: Vec<bool> = {
@@ -42,7 +43,7 @@ pub(super) fn pump(
             if n == 0 {
                 closed.push(index);
             }
-            source.take(&buffer[..n], &tell);
+            source.take(&buffer[..n], mask, &tell);
         }
         for index in closed.into_iter().rev() {
             let source = open.remove(index);
@@ -62,7 +63,7 @@ struct Source {
 }
 
 impl Source {
-    fn take(&mut self, mut bytes: &[u8], tell: &dyn Fn(Stream, &[u8])) {
+    fn take(&mut self, mut bytes: &[u8], mask: &Mask, tell: &dyn Fn(Stream, &[u8])) {
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
             self.line.extend_from_slice(&bytes[..end]);
             let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
@@ -71,27 +72,12 @@ impl Source {
             bytes = &bytes[end + 1..];
         }
         self.line.extend_from_slice(bytes);
-        if self.line.len() > LONGEST_LINE {
-            tell(self.stream, &self.line);
-            self.line.clear();
+        if self.line.len() > LONGEST_LINE + mask.kept_back() {
+            let complete = mask.complete(&self.line);
+            tell(self.stream, &self.line[..complete]);
+            self.line.drain(..complete);
         }
     }
-}
-
-/// `line` with each secret in it replaced by `***`.
-fn mask(line: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
-    let mut masked = line.to_vec();
-    for secret in secrets {
-        // A value of a few bytes stands everywhere; hiding it would hide the log.
-        let secret = secret.trim_ascii();
-        if secret.len() < 4 {
-            continue;
-        }
-        while let Some(at) = masked.windows(secret.len()).position(|window| window == secret) {
-            masked.splice(at..at + secret.len(), *b"***");
-        }
-    }
-    masked
 }
 
 #[cfg(test)]
@@ -112,20 +98,43 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lines_of_both_streams() {
+    /// What is told of these writes to standard output and standard error.
+    fn told(secrets: &[&[u8]], stdout: &[&[u8]], stderr: &[&[u8]]) -> Vec<(Stream, String)> {
         let (out, mut out_writer) = io::pipe().unwrap();
         let (err, mut err_writer) = io::pipe().unwrap();
-        out_writer.write_all(b"one\r\ntw").unwrap();
-        out_writer.write_all(b"o\nlast without end").unwrap();
-        err_writer.write_all(b"the hunter2 word\n").unwrap();
-        drop((out_writer, err_writer));
+        let secrets: Vec<Vec<u8>> = secrets.iter().map(|secret| secret.to_vec()).collect();
         let lines = Arc::new(Lines::default());
         let progress = Progress::new(lines.clone());
-        pump(Some(out.into()), Some(err.into()), &[b"hunter2\n".to_vec()], StepId(1), &progress).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || stdout.iter().for_each(|text| out_writer.write_all(text).unwrap()));
+            scope.spawn(move || stderr.iter().for_each(|text| err_writer.write_all(text).unwrap()));
+            let mask = Mask::new(&secrets).unwrap();
+            pump(Some(out.into()), Some(err.into()), &mask, StepId(1), &progress).unwrap();
+        });
         let mut lines = lines.0.lock().unwrap().clone();
         lines.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
+        lines
+    }
+
+    #[test]
+    fn lines_of_both_streams() {
+        let lines = told(&[b"hunter2\n"], &[b"one\r\ntw", b"o\nlast without end"], &[b"the hunter2 word\n"]);
         let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(text, ["one", "two", "last without end", "the *** word"]);
+    }
+
+    #[test]
+    fn long_lines_are_told_in_pieces_that_hide_secrets() {
+        // One of them has the secret on both sides of a cut.
+        let secret = b"0123456789abcdef0123456789ABCDEF";
+        for before in (LONGEST_LINE - 40..LONGEST_LINE + 80).step_by(7) {
+            let (filler, more) = (vec![b'.'; before], vec![b'-'; LONGEST_LINE * 3]);
+            let lines = told(&[secret], &[&filler, secret, &more, b"\nshort\n"], &[]);
+            let all: String = lines.iter().map(|(_, line)| line.as_str()).collect();
+            let (dots, dashes) = (".".repeat(before), "-".repeat(more.len()));
+            assert_eq!(all, format!("{dots}***{dashes}short"), "{before}");
+            assert!(lines.len() >= 3 && lines.last().unwrap().1 == "short", "{before}");
+            assert!(lines.iter().all(|(_, line)| line.len() <= LONGEST_LINE * 3), "{before}");
+        }
     }
 }

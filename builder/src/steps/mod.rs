@@ -16,11 +16,13 @@ mod fetch;
 mod key;
 mod leftovers;
 mod logs;
+mod mask;
 mod mounts;
 mod put;
 mod run;
 mod state;
 mod taken;
+mod variables;
 mod worker;
 
 pub use contexts::Contexts;

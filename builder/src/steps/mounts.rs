@@ -15,6 +15,8 @@ use crate::sandbox::{BindSource, Mount, MountKind};
 use crate::solve::Inputs;
 use crate::store::{KeyLock, Store};
 use dockerfile_parser::ast::{self, Sharing};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +32,7 @@ const PRIVATE_COPIES: usize = 1024;
 pub(super) struct Prepared {
     pub(super) mounts: Vec<Mount>,
     /// Environment variables that are secrets.
-    pub(super) env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, OsString)>,
     /// Values that must not be seen in the log.
     pub(super) secrets: Vec<Vec<u8>>,
     /// Held while the program runs.
@@ -180,7 +182,7 @@ impl StepWorker {
             None => PathBuf::from(format!("/run/buildkit/ssh_agent.{number}")),
         };
         if number == 0 {
-            prepared.env.push(("SSH_AUTH_SOCK".to_owned(), target.display().to_string()));
+            prepared.env.push(("SSH_AUTH_SOCK".to_owned(), target.clone().into_os_string()));
         }
         let source = BindSource::Path(proxy.socket().to_owned());
         prepared
@@ -200,11 +202,12 @@ impl StepWorker {
         let bytes = read_secret(source).map_err(Cause::io(format!("read the secret {id:?}")))?;
         prepared.secrets.push(bytes.clone());
         if let Some(name) = &mount.env {
-            let value = String::from_utf8(bytes.clone()).map_err(|_| Cause::Mount {
-                target: name.clone(),
-                why: "the secret is not text, so it cannot be an environment variable".to_owned(),
-            })?;
-            prepared.env.push((name.clone(), value));
+            if bytes.contains(&0) {
+                let why =
+                    format!("the secret has a NUL byte, so it cannot be the environment variable {name}");
+                return Err(Cause::Mount { target: id, why });
+            }
+            prepared.env.push((name.clone(), OsString::from_vec(bytes.clone())));
         }
         if mount.env.is_none() || mount.target.is_some() {
             let default = || PathBuf::from("/run/secrets").join(&id);

@@ -1,8 +1,10 @@
 //! RUN: a program in a sandbox.
 
 use super::error::Cause;
+use super::mask::Mask;
 use super::mounts::Prepared;
 use super::state::Rootfs;
+use super::variables::Variables;
 use super::{StepWorker, leftovers, logs, put};
 use crate::blocking::blocking;
 use crate::cgroup::Cgroups;
@@ -15,6 +17,7 @@ use crate::sandbox::{self, Mount, MountKind, Network, RootFs, Sandbox, Stdio};
 use crate::solve::Inputs;
 use crate::store::ActiveSnapshot;
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +35,6 @@ impl StepWorker {
         let active = self.begin(&lowers)?;
         let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
         self.compare_with_context(vertex, inputs).await?;
-        let known = secrets.clone();
         if let Some(script) = &run.script {
             mounts.push(Mount {
                 target: Path::new("/dev/pipes").join(&script.name),
@@ -73,9 +75,15 @@ impl StepWorker {
             user_namespace,
             stdio: Stdio::Pipes,
         };
-        let mut vars: Vec<(String, String)> = run.env.clone();
-        vars.extend(run.proxy_env.iter().cloned());
-        vars.extend(env);
+        let mask =
+            Mask::new(&secrets).map_err(|e| Cause::io("hide secrets in the log")(io::Error::other(e)))?;
+        let mut variables = Variables::default();
+        for (name, value) in run.env.iter().chain(&run.proxy_env) {
+            variables.set(name, value);
+        }
+        for (name, value) in env {
+            variables.set(&name, value);
+        }
         let (user, cwd) = (run.user.clone(), run.cwd.clone());
         let cgroups = around.cgroups.clone();
         let (killer_sender, killer) = tokio::sync::oneshot::channel();
@@ -83,16 +91,15 @@ impl StepWorker {
             let mut sandbox = sandbox;
             sandbox.cgroup = cgroups.as_deref().map(Cgroups::make).transpose()?;
             sandbox.user = prepare(&sandbox.rootfs, &cwd, &user)?;
-            if !vars.iter().any(|(name, _)| name == "HOME") {
-                vars.push(("HOME".to_owned(), sandbox.user.home.to_string_lossy().into_owned()));
+            if !variables.has("HOME") {
+                variables.set("HOME", &sandbox.user.home);
             }
-            sandbox.env =
-                vars.iter().map(|(name, value)| OsString::from(format!("{name}={value}"))).collect();
+            sandbox.env = variables.into_environment();
             let mut child = sandbox.spawn()?;
             // Nobody to kill it is nobody who waits for it.
             let _ = killer_sender.send(child.killer().map_err(Cause::io("watch the program"))?);
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-            logs::pump(stdout, stderr, &secrets, step, &progress).map_err(Cause::io("read the output"))?;
+            logs::pump(stdout, stderr, &mask, step, &progress).map_err(Cause::io("read the output"))?;
             let status = child.wait()?;
             // Locks of cache mounts and the like are held until here.
             drop(held);
@@ -111,10 +118,10 @@ impl StepWorker {
             }
         };
         if status.success() {
-            if !known.is_empty() {
+            if !secrets.is_empty() {
                 let (upper, span) = (active.upper(), self.vertex(vertex).span);
                 let found =
-                    blocking(move || Ok::<_, Cause>(leftovers::secrets(&upper, &known, span))).await?;
+                    blocking(move || Ok::<_, Cause>(leftovers::secrets(&upper, &secrets, span))).await?;
                 self.found(found);
             }
             return Ok(active);

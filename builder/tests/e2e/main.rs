@@ -19,6 +19,7 @@ mod contexts;
 mod interrupted;
 mod isolation;
 mod limits;
+mod mounts;
 mod no_op;
 mod odd_layers;
 mod outputs;
