@@ -13,7 +13,7 @@
 //! | [`configuration`] | `registries.conf` and `certs.d`: mirrors, blocked names, certificates |
 //! | [`client`] | the client and its options |
 //! | [`download`] | files by HTTP that are in no registry |
-//! | [`pull`], [`push`], [`copy`], [`referrers`] | what the client does |
+//! | [`pull`], [`push`], [`copy`], [`referrers`], [`index`] | what the client does |
 //!
 //! `transport` is the one module that opens sockets.
 
@@ -26,6 +26,7 @@ pub mod credentials;
 pub mod descriptor;
 pub mod digest;
 pub mod download;
+pub mod index;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;

@@ -1,8 +1,10 @@
 //! Manifests (image-spec manifest.md) and indexes (image-index.md), of OCI and of Docker.
 
+mod compose;
 mod received;
 mod select;
 
+pub use compose::{ComposeError, Contribution, EntryName};
 pub use received::{ManifestBytes, ManifestError, ParsedManifest};
 pub use select::{SelectError, select};
 

@@ -13,7 +13,10 @@ use crate::remote::RemoteError;
 use crate::store::StoreError;
 use crate::userns::UsernsError;
 use registry_client::client::RequestError;
+use registry_client::copy::CopyError;
 use registry_client::credentials::CredentialsError;
+use registry_client::manifest::{ComposeError, ManifestError};
+use registry_client::pull::PullError;
 use registry_client::push::PushError;
 use registry_client::reference::ReferenceError;
 use std::io::{self, Write};
@@ -104,6 +107,21 @@ pub enum UsageError {
     /// `--password-stdin` alone.
     #[error("--password-stdin needs -u NAME: standard input is the password's")]
     NoUserName,
+    /// `inspect --raw` of several images.
+    #[error("--raw and --config print one document; name one image")]
+    RawOfSeveral,
+    /// Flags about registries for `inspect` of the store.
+    #[error("no registry is asked; add --remote or --raw, or leave out the flags about registries")]
+    NoRegistryAsked,
+    /// `manifest push`.
+    #[error("manifest push is not needed: manifest create and manifest annotate write to the registry")]
+    ManifestPush,
+    /// `manifest annotate` without a change.
+    #[error(
+        "there is nothing to change; write --annotation KEY=VALUE, or IMAGE and --os, --arch, --variant, --os-version or \
+         --os-features"
+    )]
+    NothingToChange,
     /// A live display without a terminal.
     #[error("--progress=tty needs a terminal on standard error; write --progress=plain")]
     NoTerminal,
@@ -207,6 +225,21 @@ pub enum Failure {
     /// A push.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// What a registry has.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// A manifest of a registry.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A copy.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// An index that cannot be made.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// An image where an index is needed.
+    #[error("{0} is an image, and no index; build manifest create makes one of it")]
+    NoIndex(String),
 }
 
 impl From<BaseError> for Failure {

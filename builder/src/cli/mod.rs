@@ -75,7 +75,10 @@ pub struct Around<'a> {
 
 fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
     let environment = around.environment;
-    use verbs::{fmt, history, images, inspect, load, login, logout, pull, push, rmi, save, tag, version};
+    use verbs::{
+        copy, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, save, tag,
+        version,
+    };
     let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
     let out = &mut io::stdout();
@@ -93,7 +96,7 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Images(args) => images::run(&args, &store()?, out, now)?,
-        Command::Inspect(args) => inspect::run(&args, &store()?, out)?,
+        Command::Inspect(args) => inspect::run(args, environment, out)?,
         Command::History(args) => history::run(&args, &store()?, out, now)?,
         Command::Tag(args) => tag::run(&args, &store()?)?,
         Command::Rmi(args) => {
@@ -110,6 +113,8 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Load(args) => load::run(&args, &store()?, out)?,
         Command::Pull(args) => pull::run(args, environment, around.style, out)?,
         Command::Push(args) => push::run(args, environment, around.style, out)?,
+        Command::Copy(args) => copy::run(args, environment, around.style, out)?,
+        Command::Manifest(args) => manifest::run(args, environment, around.style, out)?,
         Command::Version(args) => version::run(&args, out)?,
     }
     Ok(ExitCode::SUCCESS)

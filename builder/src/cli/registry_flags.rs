@@ -24,6 +24,11 @@ pub struct RegistryFlags {
 }
 
 impl RegistryFlags {
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        self.registry_mirror.is_empty() && self.insecure_registry.is_empty() && self.registry_ca.is_empty()
+    }
+
     /// The surroundings as the flags change them.
     ///
     /// # Errors

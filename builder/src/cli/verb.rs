@@ -5,7 +5,8 @@
 use super::build::{args, refused};
 use super::failure::UsageError;
 use super::verbs::{
-    fmt, history, images, inspect, load, login, logout, pull, push, rmi, run, save, tag, version,
+    copy, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, run, save, tag,
+    version,
 };
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, FromArgMatches};
@@ -49,6 +50,8 @@ verbs! {
     "rmi" => Rmi(rmi::Args), "Remove names of images, and images without names";
     "pull" => Pull(pull::Args), "Fetch an image from its registry";
     "push" => Push(push::Args), "Send an image to its registry";
+    "copy" => Copy(copy::Args), "Copy an image from registry to registry";
+    "manifest" => Manifest(manifest::Args), "Make and change indexes in registries";
     "save" => Save(save::Args), "Write images to an archive";
     "load" => Load(load::Args), "Read images from an archive";
     "login" => Login(login::Args), "Keep the password of a registry";
@@ -89,7 +92,7 @@ fn parse_build(words: &[OsString]) -> Result<Command, Stop> {
 }
 
 fn parse_verb<A: Args>(verb: &'static str, about: &'static str, words: &[OsString]) -> Result<A, Stop> {
-    let command = clap::Command::new(verb).bin_name(format!("build {verb}"));
+    let command = clap::Command::new(verb).bin_name(format!("build {verb}")).disable_help_subcommand(true);
     let matches = matches(A::augment_args(command).about(about), words, None)?;
     A::from_arg_matches(&matches).map_err(stop)
 }

@@ -16,6 +16,7 @@ mod cache;
 mod checks;
 mod compared;
 mod contexts;
+mod indexes;
 mod interrupted;
 mod isolation;
 mod limits;

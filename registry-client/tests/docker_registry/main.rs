@@ -8,6 +8,7 @@ use registry_client::{
     auth::Credentials,
     client::{Client, ClientOptions, RequestError, RetryPolicy},
     configuration::{ConfigurationFiles, ConfigurationSource},
+    copy::CopyOptions,
     credentials::Store,
     descriptor::Descriptor,
     manifest::Manifest,
@@ -312,6 +313,46 @@ async fn certificates_of_a_directory() {
     assert!(error.to_string().contains("user.cert cannot be used: its key"), "{error}");
     std::fs::copy(&user.key, own.join("user.key")).unwrap();
     round_trip(&client(), &target).await;
+}
+
+/// This registry lists no referrers: they are found by the tag of the subject's digest, and go along with a copy.
+#[tokio::test]
+async fn referrers_and_copies() {
+    if !have("docker-registry") {
+        return;
+    }
+    let (from, to) = (DockerRegistry::start(&Auth::None), DockerRegistry::start(&Auth::Htpasswd));
+    let credentials = Credentials::password("tester", "secret");
+    let client = client(Store::of(&to.address, credentials));
+    let (source, target) = (reference(&from, "a/b:v1"), reference(&to, "c:v2"));
+    let (image, manifest) = image(2 << 20);
+    let nothing: registry_client::push::OnStep = Arc::new(|_, _| {});
+    let pushed = client.push_image(std::slice::from_ref(&source), &image, nothing.clone()).await.unwrap();
+    let signature = Manifest {
+        artifact_type: Some("application/vnd.example.signature".to_owned()),
+        layers: Vec::new(),
+        subject: Some(pushed.clone()),
+        annotations: [("by".to_owned(), "tester".to_owned())].into(),
+        ..manifest.clone()
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&signature).unwrap());
+    let signature = client.push_manifest(&source.without_identifier(), &MediaType::OciManifest, bytes).await;
+    let signature = signature.unwrap().descriptor;
+
+    let options = CopyOptions { referrers: true, ..CopyOptions::default() };
+    client.copy(&source, std::slice::from_ref(&target), &options, nothing).await.unwrap();
+    for place in [&source, &target] {
+        assert_eq!(client.resolve(place).await.unwrap(), pushed);
+        let found = client.referrers(place, None).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].digest, signature.digest);
+        assert_eq!(found[0].annotations["by"], "tester");
+        assert_eq!(found[0].artifact_type.as_deref(), Some("application/vnd.example.signature"));
+        assert_eq!(client.referrers(place, Some("application/other")).await.unwrap(), []);
+        for layer in &manifest.layers {
+            client.blob_bytes(place, layer, 3 << 20).await.unwrap();
+        }
+    }
 }
 
 /// `skopeo`, with its standard output.

@@ -1,8 +1,12 @@
 //! `inspect`: all that is known of images, as a JSON array in the shape of `docker inspect`.
 
+mod remote;
+
 use super::format::{Format, format};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, UsageError};
 use crate::cli::local;
+use crate::cli::registry_flags::RegistryFlags;
+use crate::environment::Environment;
 use crate::image::StoredImage;
 use crate::store::Store;
 use registry_client::descriptor::Descriptor;
@@ -12,9 +16,9 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 /// Flags of `build inspect`.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub struct Args {
-    /// Names or IDs of images
+    /// Names or IDs of images of the store; names of images in registries with the flags that ask them
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
 
@@ -25,13 +29,47 @@ pub struct Args {
     /// Of an image for several platforms, this one [default: the one of this machine, or else any]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub platform: Option<Platform>,
+
+    /// Ask the registry and not the store, without pulling the image
+    #[arg(long)]
+    pub remote: bool,
+
+    /// Print the manifest or index as the registry has it, byte for byte; with --platform that of an image in it
+    #[arg(long, conflicts_with_all = ["format", "referrers"])]
+    pub raw: bool,
+
+    /// Print the image's config as the registry has it, byte for byte
+    #[arg(long, conflicts_with_all = ["format", "referrers", "raw"])]
+    pub config: bool,
+
+    /// List what refers to the image in its registry, too: signatures, SBOMs
+    #[arg(long, requires = "remote")]
+    pub referrers: bool,
+
+    /// About registries.
+    #[command(flatten)]
+    pub registries: RegistryFlags,
+}
+
+/// Writes what is found, in the store or in registries.
+///
+/// # Errors
+/// When an image is not there or cannot be read, or standard output fails.
+pub fn run(args: Args, environment: &Environment, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.remote || args.raw || args.config {
+        return remote::run(args, environment, out);
+    }
+    if !args.registries.is_empty() {
+        return Err(UsageError::NoRegistryAsked.into());
+    }
+    of_store(&args, &local::open(environment)?, out)
 }
 
 /// Writes what is found; nothing when one is not found, so that no half answer is taken for a whole one.
 ///
 /// # Errors
 /// When an image is not there or cannot be read, or standard output fails.
-pub fn run(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn of_store(args: &Args, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
     let names = local::names(store)?;
     let mut objects = Vec::new();
     for text in &args.images {

@@ -1,5 +1,6 @@
 //! The verbs beside `build`, one file each.
 
+pub mod copy;
 pub mod fmt;
 pub mod format;
 pub mod history;
@@ -8,6 +9,7 @@ pub mod inspect;
 pub mod load;
 pub mod login;
 pub mod logout;
+pub mod manifest;
 pub mod pull;
 pub mod push;
 pub mod rmi;

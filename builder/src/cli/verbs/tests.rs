@@ -115,7 +115,7 @@ fn images_are_inspected() {
     let id = bench.image("1234", "2024-06-15T10:00:00Z", &[APP]);
     for word in ["app:1", "docker.io/library/app:1", &id.to_string(), &short(&id)] {
         let mut out = Vec::new();
-        inspect::run(&args(&[word]), &bench.store, &mut out).unwrap();
+        inspect::of_store(&args(&[word]), &bench.store, &mut out).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let object = &json[0];
         assert_eq!(object["Id"], id.to_string(), "{word}");
@@ -127,7 +127,7 @@ fn images_are_inspected() {
         assert_eq!(object["Size"], 4);
         assert_eq!(object["RootFS"]["Layers"][0], Digest::of(b"1234").to_string());
     }
-    let error = inspect::run(&args(&["app:1", "app"]), &bench.store, &mut Vec::new()).unwrap_err();
+    let error = inspect::of_store(&args(&["app:1", "app"]), &bench.store, &mut Vec::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no image \"app\" in the store; build images lists those there are"
@@ -222,7 +222,7 @@ fn formats() {
     assert_eq!(platforms.trim(), Platform::host().to_string());
     let shown = |words: &[&str]| {
         let mut out = Vec::new();
-        inspect::run(&args(words), &bench.store, &mut out).map(|()| String::from_utf8(out).unwrap())
+        inspect::of_store(&args(words), &bench.store, &mut out).map(|()| String::from_utf8(out).unwrap())
     };
     assert_eq!(shown(&["--format", "{{.Os}} {{len .RootFS.Layers}}", "app:1"]).unwrap(), "linux 1\n");
     assert_eq!(shown(&["-f", "{{json .RepoTags}}", "app:1"]).unwrap(), "[\"app:1\"]\n");
