@@ -105,6 +105,8 @@ pub enum NamedContext {
         /// Which image of it: tag or digest.
         reference: Option<String>,
     },
+    /// `target:stage`: a stage of the Dockerfile.
+    Target(String),
 }
 
 /// Network of RUN steps.

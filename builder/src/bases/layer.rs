@@ -1,6 +1,6 @@
 //! From a DiffID to an unpacked layer.
 
-use super::resolve::blob_path;
+use super::layout::blob_path;
 use super::{BaseError, Bases, Known, Owners, Source};
 use crate::blocking::blocking;
 use crate::layer::{self, ApplyLimits, ApplyOptions};

@@ -11,6 +11,7 @@
 
 mod error;
 mod layer;
+mod layout;
 mod resolve;
 mod stack;
 

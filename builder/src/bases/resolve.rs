@@ -1,6 +1,6 @@
 //! From the name of an image to its config.
 
-use super::{BaseError, Bases};
+use super::{BaseError, Bases, layout};
 use crate::graph::{BaseKey, BaseName, ResolvedBase};
 use crate::store::Store;
 use registry_client::config::ImageConfig;
@@ -113,7 +113,7 @@ impl Bases {
         let text = std::fs::read(&index_path)
             .map_err(|e| bad(format!("it is no OCI image layout: index.json: {e}")))?;
         let index: Index = serde_json::from_slice(&text).map_err(|e| bad(format!("index.json: {e}")))?;
-        let top = layout_entry(&index, wanted).map_err(bad)?;
+        let top = layout::entry(path, &index, wanted).map_err(bad)?;
         let source = Source::Layout(path.to_owned());
         self.descend(&key.name.to_string(), top, &key.platform, &source, true).await
     }
@@ -195,10 +195,10 @@ impl Bases {
             }
             Source::Layout(path) => {
                 let bad = |why: String| BaseError::Layout { path: path.clone(), why };
-                let file = blob_path(path, &descriptor.digest);
+                let file = layout::blob_path(path, &descriptor.digest);
                 let bytes =
                     std::fs::read(&file).map_err(|e| bad(format!("blob {}: {e}", descriptor.digest)))?;
-                if Digest::of(&bytes) != descriptor.digest {
+                if descriptor.digest.same_algorithm_of(&bytes) != descriptor.digest {
                     return Err(bad(format!("blob {} is damaged", descriptor.digest)));
                 }
                 bytes
@@ -212,40 +212,4 @@ impl Bases {
 /// The descriptor that the store has under a canonical name: by tag, or by the digest in it.
 fn find(store: &Store, name: &str) -> Result<Option<Descriptor>, BaseError> {
     Ok(store.images().by_name(name)?)
-}
-
-/// Where a layout keeps a blob.
-pub(super) fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
-    layout.join("blobs").join(digest.algorithm()).join(digest.hex())
-}
-
-/// The entry of `index.json` that `wanted` means: a digest, a tag, or the only one.
-fn layout_entry(index: &Index, wanted: Option<&str>) -> Result<Descriptor, String> {
-    const REF_NAME: &str = "org.opencontainers.image.ref.name";
-    let tag = |d: &Descriptor| d.annotations.get(REF_NAME).cloned();
-    let tags = || index.manifests.iter().filter_map(tag).collect::<Vec<_>>().join(", ");
-    match wanted {
-        Some(wanted) if wanted.contains(':') && wanted.parse::<Digest>().is_ok() => {
-            let digest = wanted.parse().ok();
-            let found = index.manifests.iter().find(|d| Some(d.digest) == digest);
-            found.cloned().ok_or_else(|| format!("its index.json has no {wanted}"))
-        }
-        Some(wanted) => {
-            let names = |d: &&Descriptor| {
-                tag(d).is_some_and(|name| {
-                    name == wanted || name.rsplit_once(':').is_some_and(|(_, t)| t == wanted)
-                })
-            };
-            let found = index.manifests.iter().find(names);
-            found.cloned().ok_or_else(|| format!("it has no image {wanted:?}; it has {}", tags()))
-        }
-        None => match index.manifests.as_slice() {
-            [only] => Ok(only.clone()),
-            [] => Err("it holds no image".to_owned()),
-            several => {
-                let latest = several.iter().find(|d| tag(d).as_deref() == Some("latest"));
-                latest.cloned().ok_or_else(|| format!("it holds several images: name one of {}", tags()))
-            }
-        },
-    }
 }

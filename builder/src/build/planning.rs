@@ -35,6 +35,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
             NamedContext::OciLayout { path, reference } => {
                 ContextKind::OciLayout { path: path.clone(), reference: reference.clone() }
             }
+            NamedContext::Target(stage) => ContextKind::Target(stage.clone()),
         };
         (context_name(name), kind)
     });

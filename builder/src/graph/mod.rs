@@ -6,11 +6,12 @@
 //!
 //! ```text
 //! plan ── reach (which stages) ── stage (one stage: base, triggers, instructions) ── dispatch/* (one instruction)
-//!   │                                   └─ scope (ARG and ENV), text (how history spells things)
+//!   ├─ names (stages, contexts, images) └─ scope (ARG and ENV), text (how history spells things)
 //!   └─ op (what the solver gets)
 //! ```
 
 mod dispatch;
+mod names;
 mod op;
 mod plan;
 mod reach;

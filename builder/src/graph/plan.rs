@@ -1,6 +1,7 @@
 //! From a Dockerfile and options to a graph, asking for base images until all are known.
 
-use super::op::{BaseImages, BaseKey, BaseName, Graph, ImagePlan, Op, Vertex, VertexId};
+use super::names::Base;
+use super::op::{BaseImages, BaseKey, Graph, ImagePlan, Op, Vertex, VertexId};
 use super::reach;
 use super::scope::{Globals, expand};
 use super::stage::{self, StageState};
@@ -11,7 +12,6 @@ use dockerfile_parser::expand::Expander;
 use dockerfile_parser::span::Span;
 use dockerfile_parser::suggest;
 use registry_client::platform::Platform;
-use registry_client::reference::Reference;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -58,6 +58,8 @@ pub enum ContextKind {
         /// Tag or digest.
         reference: Option<String>,
     },
+    /// A stage of this Dockerfile: its name or number.
+    Target(String),
 }
 
 /// What planning gives.
@@ -159,19 +161,6 @@ fn stage_name(file: &Dockerfile, number: usize) -> String {
     }
 }
 
-/// What a stage starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Base {
-    /// Nothing.
-    Scratch,
-    /// An earlier stage.
-    Stage(usize),
-    /// An image.
-    Image(BaseKey),
-    /// A named directory context.
-    Directory(String),
-}
-
 /// The state of planning: what was read of the file, and the vertices made so far.
 pub(super) struct Planner<'a> {
     pub(super) file: &'a Dockerfile,
@@ -185,7 +174,7 @@ pub(super) struct Planner<'a> {
     pub(super) vertices: Vec<Vertex>,
     pub(super) warnings: Vec<Diagnostic>,
     /// Numbers of the stages of each name, in lower case, ascending.
-    names: BTreeMap<String, Vec<usize>>,
+    pub(super) names: BTreeMap<String, Vec<usize>>,
     /// The vertices of platforms that are planned already, by parent.
     others: HashMap<Option<VertexId>, Vec<VertexId>>,
 }
@@ -246,67 +235,6 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The stage `--target` names, or the last one.
-    fn target(&self) -> Result<usize, Vec<Diagnostic>> {
-        let last = self.file.stages.len() - 1;
-        let Some(name) = self.options.target.as_deref() else { return Ok(last) };
-        if let Some(number) = self.names.get(&name.to_lowercase()).and_then(|numbers| numbers.last()) {
-            return Ok(*number);
-        }
-        if let Some(number) = name.parse::<usize>().ok().filter(|number| *number <= last) {
-            return Ok(number);
-        }
-        let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
-        let error = Diagnostic::error(
-            "unknown-target",
-            self.file.stages[last].span,
-            format!("--target names no stage: {name:?}"),
-        );
-        let help = match suggest::nearest(name, names.iter().copied()) {
-            Some(near) => format!("a stage is named {near:?}"),
-            None if names.is_empty() => "no stage of this Dockerfile has a name".to_owned(),
-            None => format!("the stages are named {}", names.join(", ")),
-        };
-        Err(vec![error.help(help)])
-    }
-
-    /// The last stage before `stage` that is called `name`, or whose number `name` is. A named context of that name
-    /// takes its place.
-    pub(super) fn earlier_stage(&self, name: &str, stage: usize) -> Option<usize> {
-        if let Ok(number) = name.parse::<usize>() {
-            return Some(number).filter(|number| *number < stage);
-        }
-        if self.context(name).is_some() {
-            return None;
-        }
-        let numbers = self.names.get(&name.to_lowercase())?;
-        numbers.iter().copied().rfind(|number| *number < stage)
-    }
-
-    /// A stage of that name that stands at `stage` or after it.
-    pub(super) fn later_stage(&self, name: &str, stage: usize) -> Option<usize> {
-        if let Ok(number) = name.parse::<usize>() {
-            return Some(number).filter(|number| (stage..self.file.stages.len()).contains(number));
-        }
-        self.names.get(&name.to_lowercase())?.iter().copied().find(|number| *number >= stage)
-    }
-
-    /// The named context that stands for `name` in what is built.
-    pub(super) fn context(&self, name: &str) -> Option<(&str, &ContextKind)> {
-        self.context_on(name, self.platform)
-    }
-
-    /// The named context that stands for `name`: `name::platform` first.
-    pub(super) fn context_on(&self, name: &str, platform: &Platform) -> Option<(&str, &ContextKind)> {
-        let name = name.to_lowercase();
-        let name = name.strip_suffix(":latest").unwrap_or(&name);
-        let contexts = &self.options.contexts;
-        let (name, kind) = contexts
-            .get_key_value(&format!("{name}::{platform}"))
-            .or_else(|| contexts.get_key_value(name))?;
-        Some((name.as_str(), kind))
-    }
-
     /// `stage` by name, for messages and progress; its number when it has none.
     pub(super) fn stage_name(&self, stage: usize) -> String {
         stage_name(self.file, stage)
@@ -323,78 +251,6 @@ impl<'a> Planner<'a> {
 
     fn expand_global(&self, word: &Word) -> Result<String, Diagnostic> {
         Ok(expand(&self.expander, word, &|name| self.globals.get(name).cloned())?.0)
-    }
-
-    /// What stage `number` starts from.
-    pub(super) fn base_of(&self, number: usize) -> Result<Base, Diagnostic> {
-        let stage = &self.file.stages[number];
-        let platform = self.platform_of(stage)?;
-        if let Some(name) = &stage.from.name
-            && let Some((name, kind)) = self.context_on(&name.text, &platform)
-        {
-            return self.context_base(name, kind, platform, stage.from.image.span);
-        }
-        let word = &stage.from.image;
-        let (image, undefined) = expand(&self.expander, word, &|name| self.globals.get(name).cloned())?;
-        if image.is_empty() {
-            let error = Diagnostic::error(
-                "blank-base",
-                word.span,
-                format!("the base image is blank: {:?} expands to nothing", word.text),
-            );
-            return Err(match undefined.first() {
-                Some(name) => error.help(self.undefined_help(name)),
-                None => {
-                    error.help("give it a value by --build-arg, or a default in ARG before the first FROM")
-                }
-            });
-        }
-        if let Some((name, kind)) = self.context_on(&image, &platform) {
-            return self.context_base(name, kind, platform, word.span);
-        }
-        let earlier = self.names.get(&image.to_lowercase());
-        if let Some(earlier) = earlier.and_then(|numbers| numbers.iter().rfind(|n| **n < number)) {
-            return Ok(Base::Stage(*earlier));
-        }
-        if image == "scratch" {
-            return Ok(Base::Scratch);
-        }
-        let name = self.reference(&image, word.span)?;
-        Ok(Base::Image(BaseKey { name, platform }))
-    }
-
-    /// What to do about a name without a value in FROM.
-    pub(super) fn undefined_help(&self, name: &str) -> String {
-        match suggest::nearest(name, self.globals.names()) {
-            Some(near) => format!("{name} is not declared; did you mean {near}?"),
-            None => format!("{name} is not declared: put ARG {name} before the first FROM"),
-        }
-    }
-
-    /// An image reference in its canonical form.
-    pub(super) fn reference(&self, text: &str, span: Span) -> Result<BaseName, Diagnostic> {
-        match text.parse::<Reference>() {
-            Ok(reference) => Ok(BaseName::Reference(reference.with_default_tag().to_string())),
-            Err(error) => Err(Diagnostic::error("bad-reference", span, error.to_string())),
-        }
-    }
-
-    /// A named context as something to start from.
-    pub(super) fn context_base(
-        &self,
-        name: &str,
-        kind: &ContextKind,
-        platform: Platform,
-        span: Span,
-    ) -> Result<Base, Diagnostic> {
-        Ok(match kind {
-            ContextKind::Directory => Base::Directory(name.to_owned()),
-            ContextKind::Image(text) => Base::Image(BaseKey { name: self.reference(text, span)?, platform }),
-            ContextKind::OciLayout { path, reference } => Base::Image(BaseKey {
-                name: BaseName::OciLayout { path: path.clone(), reference: reference.clone() },
-                platform,
-            }),
-        })
     }
 
     /// The ONBUILD triggers that run first in stage `number`: those stored in its base image, or written in the stage
@@ -472,60 +328,6 @@ impl<'a> Planner<'a> {
             }
         }
         if errors.is_empty() { Ok(missing) } else { Err(errors) }
-    }
-
-    /// The image that `--from=name` in stage `number` means; `None` when it means a stage or a directory.
-    pub(super) fn origin_image(
-        &self,
-        name: &str,
-        number: usize,
-        span: Span,
-    ) -> Result<Option<BaseKey>, Diagnostic> {
-        if self.earlier_stage(name, number).is_some() || name == "scratch" {
-            return Ok(None);
-        }
-        let platform = self.platform_of(&self.file.stages[number])?;
-        if let Some((name, kind)) = self.context_on(name, &platform) {
-            return Ok(match self.context_base(name, kind, platform, span)? {
-                Base::Image(key) => Some(key),
-                _ => None,
-            });
-        }
-        if let Some(later) = self.later_stage(name, number) {
-            let message = if later == number {
-                format!("stage {name:?} cannot take files from itself")
-            } else {
-                format!("stage {name:?} is defined after the stage that takes files from it")
-            };
-            return Err(Diagnostic::error("later-stage", span, message)
-                .help("a stage can only read from stages above it: move it up"));
-        }
-        if name.parse::<usize>().is_ok() {
-            let count = self.file.stages.len();
-            return Err(Diagnostic::error(
-                "unknown-stage",
-                span,
-                format!("there is no stage {name}: the Dockerfile has {count}, counted from 0"),
-            ));
-        }
-        let reference = self.reference(name, span).map_err(|_| {
-            let error = Diagnostic::error(
-                "unknown-stage",
-                span,
-                format!("--from names no stage, context or image: {name:?}"),
-            );
-            match self.near_stage(name) {
-                Some(help) => error.help(help),
-                None => error,
-            }
-        })?;
-        Ok(Some(BaseKey { name: reference, platform }))
-    }
-
-    /// "line 1 defines a stage named ...", when one is nearly called `name`.
-    fn near_stage(&self, name: &str) -> Option<String> {
-        let near = suggest::nearest(&name.to_lowercase(), self.names.keys().map(String::as_str))?;
-        Some(format!("this Dockerfile has a stage named {near:?}; did you mean that?"))
     }
 
     /// Adds a vertex, unless one for another platform does the same already.

@@ -22,7 +22,7 @@ pub(super) fn reachable(
             continue;
         }
         let base = planner.base_of(stage).map_err(|error| vec![error])?;
-        if let super::plan::Base::Stage(parent) = base {
+        if let super::names::Base::Stage(parent) = base {
             open.push(parent);
         }
         for trigger in planner.triggers(stage, bases)? {

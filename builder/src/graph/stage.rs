@@ -1,8 +1,9 @@
 //! One stage: its base, its triggers, its instructions, in that order.
 
 use super::dispatch;
+use super::names::Base;
 use super::op::{BaseImages, CopyOp, CopySource, HistoryEntry, Op, Origin, Vertex, VertexId};
-use super::plan::{Base, Planner};
+use super::plan::Planner;
 use super::scope::Scope;
 use crate::request::NoCache;
 use dockerfile_parser::ast::{Instruction, InstructionKind};

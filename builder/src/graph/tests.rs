@@ -367,6 +367,31 @@ fn named_contexts_take_the_place_of_images_and_stages() {
 }
 
 #[test]
+fn named_contexts_may_be_stages() {
+    let text =
+        "FROM scratch AS one\nCOPY a /a\nFROM scratch AS two\nRUN 2\nFROM two\nCOPY --from=files /a /b\n";
+    let with = |contexts: &[(&str, &str)]| {
+        let kind = |target: &str| ContextKind::Target(target.to_owned());
+        let contexts = contexts.iter().map(|(name, target)| ((*name).to_owned(), kind(target))).collect();
+        PlanOptions { contexts, ..options() }
+    };
+    let graph = graph(text, &with(&[("two", "ONE"), ("files", "0")]));
+    assert!(run_ops(&graph).is_empty());
+    assert_eq!(copy_ops(&graph)[1].origin, Origin::Step(VertexId(1)));
+    assert_eq!(history(&graph), ["COPY a /a # buildkit", "COPY /a /b # buildkit"]);
+    for (contexts, message, help) in [
+        (&[("files", "oen")], "the context \"files\" is target:oen, and there is no such stage", "\"one\""),
+        (&[("one", "two")], "is target:two, which is defined after the stage that uses it", "move it up"),
+        (&[("two", "two")], "is target:two, which is defined after the stage that uses it", "move it up"),
+    ] {
+        let text = "FROM scratch AS one\nFROM scratch AS two\nCOPY --from=one /a /\nFROM two\nCOPY --from=files /a /\n";
+        let Err(errors) = planned(text, &with(contexts), &|_, _| {}) else { panic!("{contexts:?}") };
+        assert!(errors[0].message.contains(message), "{errors:?}");
+        assert!(errors[0].help.as_deref().is_some_and(|text| text.contains(help)), "{errors:?}");
+    }
+}
+
+#[test]
 fn mounts_are_bound() {
     let text = "FROM scratch AS a\nCOPY x /x\nFROM scratch\nWORKDIR /w\n\
                 RUN --mount=target=src --mount=type=cache,target=/c --mount=from=a,source=/x,target=/x true\n";

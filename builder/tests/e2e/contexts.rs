@@ -172,3 +172,64 @@ as_everyone!(what_a_context_holds, &[], |lab| {
     assert!(shown.contains("left out: 2 files, 3.0 kB"), "{shown}");
     lab.assert_nothing_left();
 });
+
+/// Puts `bytes` into a layout under their SHA-512 digest.
+fn by_sha512(layout: &Path, media_type: &str, bytes: &[u8]) -> serde_json::Value {
+    let file = layout.join("blob");
+    fs::write(&file, bytes).expect("the layout is writable");
+    let sum = run(tool("sha512sum").arg(&file));
+    let hex = sum.split(' ').next().expect("a sum");
+    fs::create_dir_all(layout.join("blobs/sha512")).expect("the layout is writable");
+    fs::rename(&file, layout.join("blobs/sha512").join(hex)).expect("the layout is writable");
+    serde_json::json!({ "mediaType": media_type, "digest": format!("sha512:{hex}"), "size": bytes.len() })
+}
+
+as_everyone!(a_layout_with_sha512_and_nested_indexes, &["skopeo", "sha512sum"], |lab| {
+    let made = lab.dockerfile("made", "FROM scratch\nCOPY Dockerfile /deep\n");
+    let first = lab.path("home/first");
+    lab.build([Path::new("-o"), Path::new(&format!("type=oci,tar=false,dest={}", first.display())), &made]);
+    let read = |layout: &Path, descriptor: &serde_json::Value| {
+        let digest = descriptor["digest"].as_str().expect("a digest").replace(':', "/");
+        fs::read(layout.join("blobs").join(digest)).expect("a blob")
+    };
+    let parsed = |bytes: &[u8]| -> serde_json::Value { serde_json::from_slice(bytes).expect("JSON") };
+    let index = parsed(&fs::read(first.join("index.json")).expect("a layout"));
+    let mut manifest = parsed(&read(&first, &index["manifests"][0]));
+
+    let layout = lab.directory("sha512");
+    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
+        .expect("the layout is writable");
+    let again = |part: &serde_json::Value| {
+        let media_type = part["mediaType"].as_str().expect("a media type");
+        by_sha512(&layout, media_type, &read(&first, part))
+    };
+    manifest["config"] = again(&manifest["config"]);
+    manifest["layers"][0] = again(&manifest["layers"][0]);
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let mut entry = by_sha512(&layout, media_type, manifest.to_string().as_bytes());
+    entry["platform"] = index["manifests"][0]["platform"].clone();
+    let nested = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] });
+    let outer = by_sha512(&layout, "application/vnd.oci.image.index.v1+json", nested.to_string().as_bytes());
+    let top = serde_json::json!({ "schemaVersion": 2, "manifests": [outer] });
+    fs::write(layout.join("index.json"), top.to_string()).expect("the layout is writable");
+
+    let context = lab.dockerfile("context", "FROM base\nCOPY Dockerfile /top\n");
+    let deep = ("deep", "FROM scratch\nCOPY Dockerfile /deep\n");
+    let wanted = files(&[deep, ("top", "FROM base\nCOPY Dockerfile /top\n")]);
+    for reference in [String::new(), format!("@{}", entry["digest"].as_str().expect("a digest"))] {
+        let base = format!("--build-context=base=oci-layout://{}{reference}", layout.display());
+        assert_eq!(exported(lab, &[&base], &context), wanted, "{reference}");
+    }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(a_stage_by_another_name, &[], |lab| {
+    let text = "FROM scratch AS one\nCOPY Dockerfile /one\nFROM missing.example/base AS two\nCOPY --from=any /one /two\n";
+    let context = lab.dockerfile("context", text);
+    let options = ["--build-context=missing.example/base=target:one", "--build-context=any=target:0"];
+    assert_eq!(exported(lab, &options, &context), files(&[("one", text), ("two", text)]));
+    lab.try_build(strings(&["--build-context=any=target:oen", options[0]], &context)).assert_refused(
+        1,
+        &["the context \"any\" is target:oen, and there is no such stage", "Dockerfile:4:13"],
+    );
+});

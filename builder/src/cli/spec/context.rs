@@ -10,7 +10,7 @@ use crate::request::NamedContext;
 /// [`SpecError`] for another shape, and for the kinds of contexts that are not supported.
 pub fn parse(value: &str) -> Result<(String, NamedContext), SpecError> {
     const SHAPE: SpecError = SpecError::Shape(
-        "write name=directory, name=URL, name=docker-image://reference or name=oci-layout://path",
+        "write name=directory, name=URL, name=docker-image://reference, name=oci-layout://path or name=target:stage",
     );
     let (name, place) = value.split_once('=').ok_or(SHAPE)?;
     if name.is_empty() || place.is_empty() {
@@ -20,11 +20,11 @@ pub fn parse(value: &str) -> Result<(String, NamedContext), SpecError> {
         NamedContext::Image(reference.to_owned())
     } else if let Some(layout) = place.strip_prefix("oci-layout://") {
         oci_layout(layout)?
-    } else if place.starts_with("target:") {
-        return Err(SpecError::Refused {
-            what: format!("the context {place}"),
-            why: "targets of a bake file name each other so, and bake is not there",
-        });
+    } else if let Some(stage) = place.strip_prefix("target:") {
+        if stage.is_empty() {
+            return Err(SHAPE);
+        }
+        NamedContext::Target(stage.to_owned())
     } else {
         match remote::of_context(place).map_err(|error| SpecError::Remote(error.to_string()))? {
             // As with BuildKit, a named context is no repository because of its first component alone.
@@ -65,6 +65,7 @@ mod tests {
         };
         for (text, name, want) in [
             ("src=../other", "src", NamedContext::Directory("../other".into())),
+            ("b=target:base", "b", NamedContext::Target("base".to_owned())),
             ("a=b=c", "a", NamedContext::Directory("b=c".into())),
             ("base=docker-image://alpine:3", "base", NamedContext::Image("alpine:3".to_owned())),
             ("base=oci-layout://./out", "base", layout("./out", None)),
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let shape = "write name=directory, name=URL, name=docker-image://reference or name=oci-layout://path";
+        let shape = "write name=directory, name=URL, name=docker-image://reference, name=oci-layout://path or name=target:stage";
         for (text, want) in [
             ("src", shape),
             ("=dir", shape),
@@ -90,10 +91,7 @@ mod tests {
                 "b=https://example.org/x.git?what=1",
                 "a git URL has no query key \"what\"; it has ref, branch, tag, commit, checksum, subdir, keep-git-dir, submodules and mtime",
             ),
-            (
-                "b=target:base",
-                "the context target:base is not supported: targets of a bake file name each other so, and bake is not there",
-            ),
+            ("b=target:", shape),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), want, "{text}");
         }
