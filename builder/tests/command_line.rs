@@ -195,6 +195,13 @@ fn the_second_signal_ends_at_once() {
             .expect("the program runs");
         let pid = Pid::from_child(&child);
         wait_until(|| listens(child.id()));
+        // Only when it has come to read can the other end be opened; held open, it keeps the reader waiting.
+        let writer = std::cell::OnceCell::new();
+        wait_until(|| {
+            let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+            let opened = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty());
+            opened.is_ok_and(|end| writer.set(end).is_ok())
+        });
         kill_process(pid, signals[0]).expect("it is there");
         let mut said = BufReader::new(child.stderr.take().expect("it is a pipe"));
         let mut line = String::new();
