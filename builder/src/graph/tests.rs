@@ -581,3 +581,33 @@ fn stages_that_run_again_must_exist() {
         planned(text, &of(&["biuld"]), &|_, _| {}).unwrap_err().into_iter().map(|e| e.message).collect();
     assert_eq!(errors, ["--no-cache-filter names no stage: \"biuld\""]);
 }
+
+#[test]
+fn a_mode_is_not_given_to_the_directories_of_a_linked_copy() {
+    let links =
+        |text: &str| copy_ops(&graph(text, &options())).iter().map(|copy| copy.link).collect::<Vec<_>>();
+    assert_eq!(links("FROM scratch\nCOPY --link a /tmp/\nCOPY --link --chmod=700 a /tmp/\n"), [true, false]);
+}
+
+#[test]
+fn ports_are_warned_of_once() {
+    let codes = |text: &str| {
+        let read = dockerfile_parser::parse(text.as_bytes()).unwrap().warnings;
+        let planned = graph(text, &options()).warnings;
+        read.iter().chain(&planned).map(|warning| warning.code).collect::<Vec<_>>()
+    };
+    let both = ["ExposeInvalidFormat", "ExposeProtoCasing"];
+    assert_eq!(codes("FROM scratch\nEXPOSE 1:80/TCP\n"), both);
+    let mut found = codes("FROM scratch\nENV P=1:80/TCP\nEXPOSE $P\n");
+    found.sort_unstable();
+    assert_eq!(found, both);
+}
+
+#[test]
+fn mounts_of_a_build_can_be_kept_apart() {
+    let text = "FROM scratch\nWORKDIR /w\nRUN --mount=type=cache,target=c x\nRUN --mount=source=y x\n";
+    let graph = graph(text, &args(&[("BUILDKIT_CACHE_MOUNT_NS", "ci")]));
+    let mounts: Vec<_> = run_ops(&graph).iter().map(|run| &run.mounts[0].mount).collect();
+    assert_eq!((mounts[0].id.as_deref(), mounts[0].target.as_deref()), (Some("ci/c"), Some("/w/c")));
+    assert_eq!(mounts[1].target.as_deref(), Some("/w"), "without a target it is where the RUN starts");
+}

@@ -8,7 +8,7 @@ use crate::blocking::blocking;
 use crate::content::ContentId;
 use crate::context::digest_sources;
 use crate::copy::{self, CopySpec, Ownership};
-use crate::graph::{Origin, RunMount, RunOp};
+use crate::graph::{Origin, RunMount, RunOp, VertexId};
 use crate::request::SecretSource;
 use crate::rootfs::Root;
 use crate::sandbox::{BindSource, Mount, MountKind};
@@ -75,7 +75,13 @@ impl StepWorker {
     }
 
     /// Makes the mounts of a RUN.
-    pub(super) async fn mounts(&self, run: &RunOp, inputs: &Inputs<Rootfs>) -> Result<Prepared, Cause> {
+    pub(super) async fn mounts(
+        &self,
+        vertex: VertexId,
+        run: &RunOp,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<Prepared, Cause> {
+        let anew = self.vertex(vertex).ignore_cache;
         let mut prepared = Prepared::default();
         for bound in &run.mounts {
             let mount = &bound.mount;
@@ -84,7 +90,7 @@ impl StepWorker {
                     let mount = self.bind(bound, inputs).await?;
                     prepared.mounts.push(mount);
                 }
-                ast::MountKind::Cache => self.cache(bound, inputs, &mut prepared).await?,
+                ast::MountKind::Cache => self.cache(bound, anew, inputs, &mut prepared).await?,
                 ast::MountKind::Tmpfs => prepared.mounts.push(Mount {
                     target: target(mount),
                     kind: MountKind::Tmpfs { size: mount.size, mode: 0o1777 },
@@ -125,24 +131,47 @@ impl StepWorker {
         Ok(Mount { target: where_to, kind: kind(BindSource::Path(shown), mount.read_only) })
     }
 
-    /// A cache mount: a directory that outlives the build.
+    /// A cache mount: a directory that outlives the build. One with a seed is another for each content of the seed.
+    ///
+    /// When the step is to be carried out `anew`, whatever is cached, so is the seed of the mount, `from=` or a mode or an
+    /// owner: the build starts it from there. Without any of these its contents stay, as in BuildKit.
     async fn cache(
         &self,
         bound: &RunMount,
+        anew: bool,
         inputs: &Inputs<Rootfs>,
         prepared: &mut Prepared,
     ) -> Result<(), Cause> {
         let mount = &bound.mount;
-        let id = mount.id.clone().unwrap_or_else(|| target(mount).display().to_string());
+        let mut id = mount.id.clone().unwrap_or_else(|| target(mount).display().to_string());
+        let spec = seed_spec(bound);
+        let tree = match bound.from {
+            Origin::Empty => None,
+            _ => self.origin(&bound.from, inputs).await?,
+        };
+        let is_seeded = tree.is_some();
+        let (tree, spec) = match tree {
+            None => (None, spec),
+            Some(tree) => {
+                let (seed, tree, spec) = blocking(move || {
+                    let seed = digest_sources(&spec, &tree.tree(), tree.index())?.id;
+                    Ok::<_, Cause>((seed, tree, spec))
+                })
+                .await?;
+                id = format!("{id}\0{seed}");
+                (Some(tree), spec)
+            }
+        };
+        let has_seed = is_seeded || mount.mode.is_some() || mount.uid.is_some() || mount.gid.is_some();
+        if anew && has_seed {
+            self.renew_cache_mount(&id)?;
+        }
         let store = self.around.store.clone();
         let sharing = mount.sharing;
         let (directory, lock) = blocking(move || cache_directory(&store, &id, sharing)).await?;
         prepared.held.extend(lock.map(Held::Lock));
-        let seeded = !matches!(bound.from, Origin::Empty);
         let fresh = std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none());
         if fresh {
-            let tree = if seeded { self.origin(&bound.from, inputs).await? } else { None };
-            let spec = seed_spec(bound);
             let (mode, owner) = (mount.mode, (mount.uid, mount.gid));
             let seeded_into = directory.clone();
             blocking(move || {

@@ -33,7 +33,7 @@ impl StepWorker {
     ) -> Result<ActiveSnapshot, Cause> {
         let user_namespace = self.emulated(vertex, run).await?;
         let active = self.begin(&lowers)?;
-        let Prepared { mut mounts, env, secrets, held } = self.mounts(run, inputs).await?;
+        let Prepared { mut mounts, env, secrets, held } = self.mounts(vertex, run, inputs).await?;
         self.compare_with_context(vertex, inputs).await?;
         if let Some(script) = &run.script {
             mounts.push(Mount {

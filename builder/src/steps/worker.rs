@@ -75,6 +75,8 @@ pub struct StepWorker {
     /// Image vertices whose layers were fetched, so that progress tells it once.
     unpacked: Mutex<HashSet<VertexId>>,
     findings: Mutex<Vec<Diagnostic>>,
+    /// Cache mounts that this build has started from their seeds.
+    renewed: Mutex<HashSet<String>>,
     /// What steps take from contexts, as it was when they were looked up.
     taken: Taken,
     /// What was asked of servers.
@@ -92,9 +94,9 @@ pub trait OnDone: Send + Sync + std::fmt::Debug {
 impl StepWorker {
     /// A worker for `graph`.
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
-        let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
+        let (stopped, unpacked, renewed) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
         let (fetched, findings, taken) = (Fetched::default(), Mutex::default(), Taken::default());
-        Self { graph, around, stopped, unpacked, findings, taken, fetched, on_done }
+        Self { graph, around, stopped, unpacked, findings, renewed, taken, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -104,6 +106,15 @@ impl StepWorker {
     /// The number that progress knows a vertex by.
     pub fn step(id: VertexId) -> StepId {
         StepId(u32::try_from(id.0).unwrap_or(u32::MAX))
+    }
+
+    /// Empties a cache mount, once in this build.
+    pub(super) fn renew_cache_mount(&self, id: &str) -> Result<(), Cause> {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewed.insert(id.to_owned()) {
+            self.around.store.forget_cache_mount(id)?;
+        }
+        Ok(())
     }
 
     /// Notes what should be told at the end.

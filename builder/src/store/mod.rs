@@ -231,6 +231,15 @@ impl Store {
         }
     }
 
+    /// Sets the directory of a cache mount aside: the next [`cache_mount`](Self::cache_mount) of that id is empty. It is
+    /// deleted when the store is closed.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn forget_cache_mount(&self, id: &str) -> Result<(), StoreError> {
+        self.discard(&self.path("mounts").join(hash_name(id.as_bytes())))
+    }
+
     /// The exclusive right to make one thing, across threads and processes: waits until it is free. `kind` and `key`
     /// are free text.
     ///

@@ -30,4 +30,5 @@ mod registries;
 mod registry_errors;
 mod remote;
 mod repeated_layers;
+mod run_mounts;
 mod store_full;

@@ -229,9 +229,11 @@ impl Dispatch<'_, '_> {
             origin: particulars.origin,
             sources: bound,
             destination,
+            // As in BuildKit: a mode is given to directories on the way, too, which without the layers below would be all of
+            // them, /tmp and /home included.
+            link: options.link && chmod.is_none(),
             chown,
             chmod,
-            link: options.link,
             parents: particulars.parents,
             excludes,
             unpack: particulars.unpack,

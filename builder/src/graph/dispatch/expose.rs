@@ -23,14 +23,16 @@ impl Dispatch<'_, '_> {
                         "write a port or a range, with a protocol if it is not tcp: 80, 53/udp, 8000-8010",
                     )
                 })?;
-                if port.protocol != port.protocol.to_lowercase() {
+                // The parser sees to words without names.
+                let is_known_now = word.text.contains('$');
+                if is_known_now && port.protocol != port.protocol.to_lowercase() {
                     self.planner.warnings.push(Diagnostic::warning(
                         "ExposeProtoCasing",
                         place,
                         format!("the protocol of {spec:?} should be in lower case"),
                     ));
                 }
-                if port.has_host_part {
+                if is_known_now && port.has_host_part {
                     self.planner.warnings.push(Diagnostic::warning(
                         "ExposeInvalidFormat",
                         place,

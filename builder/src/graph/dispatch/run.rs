@@ -10,6 +10,9 @@ use dockerfile_parser::diagnostic::Diagnostic;
 /// What programs see as the machine's name, as in BuildKit.
 const HOSTNAME: &str = "buildkitsandbox";
 
+/// The build argument that keeps the cache mounts of one kind of builds apart from those of others, as in BuildKit.
+const CACHE_MOUNT_NS: &str = "BUILDKIT_CACHE_MOUNT_NS";
+
 impl Dispatch<'_, '_> {
     pub(super) fn run(&mut self, run: &Run) -> Result<(), Diagnostic> {
         let (args, script) = self.run_arguments(run);
@@ -43,13 +46,7 @@ impl Dispatch<'_, '_> {
             security,
             mounts,
             script,
-            hostname: self
-                .planner
-                .options
-                .build_args
-                .get("BUILDKIT_SANDBOX_HOSTNAME")
-                .map_or(HOSTNAME, String::as_str)
-                .to_owned(),
+            hostname: self.build_arg("BUILDKIT_SANDBOX_HOSTNAME").unwrap_or(HOSTNAME).to_owned(),
         };
         let shown = match run.heredocs.as_slice() {
             [] => self.arguments(),
@@ -134,12 +131,23 @@ impl Dispatch<'_, '_> {
                 None => diagnostic,
             }
         })?;
-        if let Some(target) = &mount.target {
-            let target = self.absolute(target);
+        // Without a target it is where the RUN starts.
+        let is_placed = mount.target.is_some() || !matches!(mount.kind, MountKind::Secret | MountKind::Ssh);
+        if is_placed {
+            let target = self.absolute(mount.target.as_deref().unwrap_or_default());
             if target == "/" {
-                return Err(Diagnostic::error("mount-on-root", place, "a mount cannot take the place of /"));
+                let diagnostic =
+                    Diagnostic::error("mount-on-root", place, "a mount cannot take the place of /");
+                return Err(match mount.target {
+                    Some(_) => diagnostic,
+                    None => diagnostic
+                        .help("without target= it is the working directory: add target=, or a WORKDIR"),
+                });
             }
             mount.target = Some(target);
+        }
+        if let (MountKind::Cache, Some(space)) = (mount.kind, self.build_arg(CACHE_MOUNT_NS)) {
+            mount.id = mount.id.map(|id| format!("{space}/{id}"));
         }
         let from = match (mount.kind, mount.from.clone()) {
             (MountKind::Bind, None) => Origin::Context,
@@ -155,6 +163,11 @@ impl Dispatch<'_, '_> {
             }
         }
         Ok(RunMount { mount, from })
+    }
+
+    /// A build argument that needs no ARG.
+    fn build_arg(&self, name: &str) -> Option<&str> {
+        self.planner.options.build_args.get(name).map(String::as_str)
     }
 
     /// Proxy settings given as build arguments and not declared by ARG.

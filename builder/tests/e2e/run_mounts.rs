@@ -1,0 +1,226 @@
+//! `RUN --mount`: what binds show, whom caches belong to, and what is left of mounts in the image.
+
+use crate::support::bases;
+use crate::support::lab::{Lab, Serving, as_everyone};
+use crate::support::output::Build;
+use crate::support::registry::Registry;
+use std::time::{Duration, Instant};
+
+const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
+
+/// A context whose Dockerfile starts from busybox, with the files that the tests bind.
+struct Bench<'l> {
+    lab: &'l Lab,
+    base: String,
+    _registry: Registry,
+}
+
+impl<'l> Bench<'l> {
+    fn new(lab: &'l Lab) -> Bench<'l> {
+        let registry = Registry::start(&lab.path("docker"));
+        let base = registry.push_base("busybox");
+        lab.file("context/a.txt", "a\n");
+        lab.file("context/dir/one", "one\n");
+        lab.file("token", "s3cret");
+        Bench { lab, base, _registry: registry }
+    }
+
+    /// `FROM` stands for `FROM` and the base.
+    fn context(&self, dockerfile: &str) -> String {
+        let text = dockerfile.replace("FROM base", &format!("FROM {}", self.base));
+        self.lab.dockerfile("context", &text).display().to_string()
+    }
+
+    fn build(&self, arguments: &[&str], dockerfile: &str) -> Build {
+        let context = self.context(dockerfile);
+        self.lab.build(arguments.iter().copied().chain([&*context]))
+    }
+
+    fn token(&self) -> String {
+        format!("--secret=id=token,src={}", self.lab.path("token").display())
+    }
+}
+
+/// What `echo` said in the steps, in order.
+fn said(build: &Build) -> Vec<String> {
+    let lines = build.text.lines().filter_map(|line| line.split_once(" said "));
+    lines
+        .filter(|(head, _)| head.starts_with('#') && !head.contains('['))
+        .map(|(_, said)| said.to_owned())
+        .collect()
+}
+
+as_everyone!(binds, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    let built = bench.build(
+        &[],
+        "FROM base AS made\nRUN mkdir /out && echo made > /out/file && ln -s ../../etc /out/up\n\
+         FROM base\nWORKDIR /work\n\
+         RUN --mount=target=all echo said $(ls -A all) && ! touch all/new 2>/dev/null\n\
+         RUN --mount=target=/rw,source=dir,rw echo new > /rw/new && echo said $(ls /rw)\n\
+         RUN --mount=target=/rw,source=dir echo said $(ls /rw)\n\
+         RUN --mount=target=/file,source=a.txt echo said $(cat /file)\n\
+         RUN --mount=type=bind,from=made,source=/out,dst=/m echo said $(cat /m/file)\n\
+         RUN --mount=from=0,src=/out/file,destination=/m echo said $(cat /m)\n\
+         RUN --mount=from=made,source=/out/up,target=/m echo said $(ls /m | grep passwd)\n\
+         RUN --mount=source=dir echo said $(pwd) $(ls)\n\
+         RUN echo said left $(ls -A /work)\n",
+    );
+    assert_eq!(
+        said(&built),
+        ["Dockerfile a.txt dir", "new one", "one", "a", "made", "made", "passwd", "/work one", "left"]
+    );
+    // Only what a mount shows is in the key of its RUN.
+    bench.lab.file("context/other", "other");
+    let text = "FROM base\nRUN --mount=target=/d,source=dir cat /d/one\n";
+    bench.build(&[], text);
+    bench.lab.file("context/a.txt", "changed");
+    bench.build(&[], text).assert_all_cached();
+    bench.lab.file("context/dir/one", "changed");
+    assert_eq!(bench.build(&[], text).executed().len(), 1);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(mistakes, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    for (mount, wanted) in [
+        ("source=dir", "without target= it is the working directory"),
+        ("type=cache", "a mount cannot take the place of /"),
+        ("type=tmpfs,target=/", "a mount cannot take the place of /"),
+        ("target=/x,source=absent", "\"absent\" not found"),
+        ("target=/x,from=9", "there is no stage 9"),
+        ("type=secret,id=absent,required", "the secret \"absent\" is required"),
+        ("type=image,target=/x", "type"),
+    ] {
+        let context = bench.context(&format!("FROM base\nRUN --mount={mount} true\n"));
+        lab.try_build([&context]).assert_refused(1, &[wanted, "Dockerfile:2:"]);
+    }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(secrets_are_in_no_image, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    let text = "FROM base\nRUN --mount=type=secret,id=token,env=TOKEN --mount=type=secret,id=token test \"$TOKEN\" = \"$(cat /run/secrets/token)\"\n";
+    bench.build(&["--tag=secrets", &bench.token()], text);
+    let archive = lab.path("home/image.tar");
+    lab.verb(["save", "--output", archive.to_str().expect("text"), "secrets"]);
+    let bytes = std::fs::read(&archive).expect("it was saved");
+    assert!(!bytes.windows(6).any(|window| window == b"s3cret"), "the image holds the secret");
+    lab.file("token", vec![b'x'; (500 << 10) + 1]);
+    let context = bench.context("FROM base\nRUN --mount=type=secret,id=token true\n");
+    lab.try_build([&*bench.token(), &context]).assert_refused(1, &["larger than 500 KiB"]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(caches, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    let lines = |arguments: &[&str], mount: &str| {
+        let text =
+            format!("FROM base\nRUN --mount=type=cache,{mount} echo x >> /c/f; echo said $(wc -l < /c/f)\n");
+        said(&bench.build(&[arguments, &["--no-cache"]].concat(), &text)).join(" ")
+    };
+    // Builds share it by its target, or by an id.
+    assert_eq!(
+        ["target=/c", "target=/c/", "id=/c,target=/c", "id=own,target=/c"].map(|mount| lines(&[], mount)),
+        ["1", "2", "3", "1"]
+    );
+    // It is kept apart by the name space that the command line gives.
+    let space = "--build-arg=BUILDKIT_CACHE_MOUNT_NS=apart";
+    assert_eq!(
+        [lines(&[space], "target=/c"), lines(&[space], "target=/c"), lines(&[], "target=/c")],
+        ["1", "2", "4"]
+    );
+    let built = bench.build(
+        &[],
+        "FROM base\nRUN --mount=type=cache,id=owned,target=/c,mode=0700,uid=5,gid=6 echo said $(stat -c '%a %u:%g' /c)\n\
+         RUN --mount=type=cache,id=/c,target=/d,ro ! touch /d/new 2>/dev/null && echo said $(wc -l < /d/f)\n\
+         RUN --mount=type=cache,id=/c,target=/d true && echo said left $(ls -A /d)\n",
+    );
+    assert_eq!(said(&built), ["700 5:6", "4", "left f"]);
+    let left = bench.build(&[], "FROM base\nRUN test ! -e /c -a ! -e /d && echo said gone\n");
+    assert_eq!(said(&left), ["gone"]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(caches_with_seeds, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    let lines = |more: &[&str], seed: &str, number: usize| {
+        let text = format!(
+            "FROM base AS seed\nRUN mkdir /s && echo {seed} > /s/f\nFROM base\nARG NUMBER\n\
+             RUN --mount=type=cache,id=seeded,from=seed,source=/s,target=/c echo $NUMBER >> /c/f; echo said $(cat /c/f)\n\
+             RUN --mount=type=cache,id=seeded,from=seed,source=/s,target=/c echo said $(wc -l < /c/f)\n"
+        );
+        let number = format!("--build-arg=NUMBER={number}");
+        said(&bench.build(&[more, &[&number]].concat(), &text)).join(", ")
+    };
+    assert_eq!(lines(&[], "one", 1), "one 1, 2");
+    assert_eq!(lines(&[], "one", 2), "one 1 2, 3");
+    // Another seed is another cache; back to the first one, its contents are there.
+    assert_eq!(lines(&[], "two", 3), "two 3, 2");
+    assert_eq!(lines(&[], "one", 4), "one 1 2 4, 4");
+    // What is built without cache starts from the seed, once in a build.
+    assert_eq!(lines(&["--no-cache"], "one", 5), "one 5, 2");
+    let modes = "FROM base\nRUN --mount=type=cache,id=mode,mode=0750,target=/c echo x >> /c/f; echo said $(wc -l < /c/f)\n";
+    let numbers: Vec<_> = (0..2).map(|_| said(&bench.build(&["--no-cache"], modes)).join(" ")).collect();
+    assert_eq!(numbers, ["1", "1"]);
+    lab.assert_nothing_left();
+});
+
+/// Two builds at once, each with one RUN that holds the cache for a while; how long both took.
+fn together(bench: &Bench<'_>, sharing: &str) -> (Duration, Vec<String>) {
+    let contexts: Vec<String> = (0..2)
+        .map(|number| {
+            let text = format!(
+                "FROM {}\nRUN --mount=type=cache,id={sharing},sharing={sharing},target=/c sleep 1; echo {number} >> /c/f; echo said $(wc -l < /c/f)\n",
+                bench.base
+            );
+            bench.lab.dockerfile(&format!("{sharing}-{number}"), &text).display().to_string()
+        })
+        .collect();
+    let start = Instant::now();
+    let builds: Vec<Serving> = contexts
+        .iter()
+        .map(|context| Serving::start(bench.lab, &["build", "--progress=plain", "--no-cache", context]))
+        .collect();
+    let mut lines = Vec::new();
+    for mut build in builds {
+        assert_eq!(build.wait(), Some(0), "{}", build.printed());
+        let printed = build.printed();
+        lines.extend(
+            printed
+                .lines()
+                .filter_map(|line| line.split_once(" said "))
+                .filter(|(head, _)| !head.contains('['))
+                .map(|(_, said)| said.to_owned()),
+        );
+    }
+    lines.sort();
+    (start.elapsed(), lines)
+}
+
+as_everyone!(caches_of_builds_at_once, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    bench.build(&[], "FROM base\nRUN true\n");
+    let (took, lines) = together(&bench, "locked");
+    assert!(took >= Duration::from_secs(2), "one waits for the other: {took:?}");
+    assert_eq!(lines, ["1", "2"]);
+    let (_, lines) = together(&bench, "private");
+    assert_eq!(lines, ["1", "1"], "each has its own");
+    let (_, lines) = together(&bench, "shared");
+    assert!(lines == ["1", "2"] || lines == ["2", "2"], "{lines:?}");
+    lab.assert_nothing_left();
+});
+
+as_everyone!(nothing_is_left_of_mounts, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    let built = bench.build(
+        &[&bench.token()],
+        "FROM base AS with\n\
+         RUN --mount=type=tmpfs,target=/new/deep,size=1m --mount=target=/home/bound --mount=type=secret,id=token,target=/opt/s \
+         echo x > /new/deep/x && df -k /new/deep | grep -q 1024 && echo edited >> /etc/hosts && echo edited > /etc/resolv.conf && echo kept > /kept\n\
+         FROM base\nRUN --mount=from=with,target=/w echo said $(ls -A /w/home /w/tmp) $(cat /w/kept); \
+         for gone in new opt run etc/hosts etc/resolv.conf etc/hostname; do test ! -e /w/$gone || echo said left $gone; done\n",
+    );
+    assert_eq!(said(&built), ["/w/home: /w/tmp: kept"]);
+    lab.assert_nothing_left();
+});
