@@ -3,6 +3,7 @@
 pub use crate::transport::{
     ClientOptions, RangePolicy,
     error::{Asked, RequestError, ServerErrors},
+    limits::RateLimit,
     retry::RetryPolicy,
     warning::Warning,
 };

@@ -1,6 +1,8 @@
 //! The one module that opens sockets: requests, authorisation, redirects, retries, limits.
 
+mod advice;
 pub(crate) mod error;
+pub(crate) mod limits;
 pub(crate) mod retry;
 
 mod authorize;

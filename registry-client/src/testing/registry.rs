@@ -65,6 +65,8 @@ pub(crate) struct Oddities {
     pub(crate) delay: Duration,
     /// 401 with this challenge (`{scope}` is replaced) unless the tokens allow it.
     pub(crate) bearer: Option<(String, Arc<Mutex<Tokens>>)>,
+    /// A token that is no good is answered with this status and no challenge.
+    pub(crate) expiry_status: Option<u16>,
     /// 401 unless this is sent.
     pub(crate) basic: Option<String>,
 }
@@ -244,6 +246,10 @@ impl Inner {
         }
         if tokens.lock().unwrap().allows(request.header("authorization"), &wanted) {
             return None;
+        }
+        if let (Some(status), Some(_)) = (oddities.expiry_status, request.header("authorization")) {
+            let text = r#"{"errors":[{"code":"DENIED","message":"Your Authorization Token has expired."}]}"#;
+            return Some(Reply::new(status).body(text));
         }
         let challenge = challenge.replace("{scope}", &wanted.join(" "));
         Some(error(401, "UNAUTHORIZED").header("WWW-Authenticate", challenge))

@@ -177,6 +177,33 @@ impl Authorizer {
         }
     }
 
+    /// What to send instead of a token that has expired without a challenge saying so; `None` for what is no token of a
+    /// token server.
+    pub(super) async fn renewed(
+        &self,
+        transport: &Transport,
+        registry: &Registry,
+        origin: &Origin,
+        call: &Call,
+        used: Option<&Authorization>,
+    ) -> Result<Option<Authorization>, RequestError> {
+        let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (Some(Scheme::Bearer { realm, service }), Some(used)) = (scheme, used) else { return Ok(None) };
+        let request = Request { transport, registry, origin, call };
+        let slot = self.slot(&call.scopes).await;
+        let mut slot = slot.lock().await;
+        // Another request may have renewed it.
+        if let Some(token) =
+            slot.token.as_ref().filter(|token| token.is_live() && token.header != used.header)
+        {
+            return Ok(Some(bearer(token)));
+        }
+        slot.token = None;
+        self.credentials.lock().await.remove(&call.asked.repository);
+        let renewed = self.renew(&request, &realm, service.as_deref(), &mut slot).await?;
+        Ok(renewed.filter(|renewed| renewed.header != used.header))
+    }
+
     async fn renew(
         &self,
         request: &Request<'_>,

@@ -3,17 +3,17 @@
 use super::{
     Registry, Transport,
     authorize::{Authorization, Scopes},
-    error::{Asked, RequestError, ServerErrors},
+    error::{Asked, RequestError},
     origin,
-    retry::{Backoff, retry_after},
+    retry::Backoff,
 };
 use crate::push::source::BlobSource;
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Method, Response, StatusCode,
-    header::{HeaderMap, LOCATION, RETRY_AFTER},
+    header::{HeaderMap, LOCATION},
 };
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
@@ -257,7 +257,21 @@ impl Transport {
             }
             self.warnings.collect(&registry.name, response.headers());
             let had_credentials = authorization.as_ref().is_some_and(|a| a.had_credentials);
-            let response = self.check(response, &call.asked, had_credentials).await?;
+            let response = match self.check(response, &call.asked, had_credentials).await {
+                Ok(response) => response,
+                // ECR answers so, and not by a challenge, when a token expires in the middle of a transfer.
+                Err(error) if home && !challenged && error.is_of_expired_token() => {
+                    challenged = true;
+                    let used = authorization.take();
+                    authorization =
+                        registry.authorizer.renewed(self, registry, origin, call, used.as_ref()).await?;
+                    if authorization.is_none() {
+                        return Err(error);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             return Ok(Answer {
                 response,
                 asked: call.asked.clone(),
@@ -279,18 +293,9 @@ impl Transport {
         if status.is_success() {
             return Ok(response);
         }
-        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = wait.and_then(|value| retry_after(value, SystemTime::now()));
         // The status says enough if the text behind it cannot be read.
         let body = read(&mut response, ERROR_LIMIT, self.options.idle_timeout, asked).await;
-        let errors = ServerErrors::parse(&body.map(|(body, _)| body).unwrap_or_default());
-        let asked = asked.clone();
-        Err(match status {
-            StatusCode::UNAUTHORIZED => RequestError::Unauthorized { asked, errors, had_credentials },
-            StatusCode::FORBIDDEN => RequestError::Denied { asked, errors },
-            StatusCode::NOT_FOUND => RequestError::NotFound { asked, errors },
-            StatusCode::TOO_MANY_REQUESTS => RequestError::RateLimited { asked, errors, retry_after },
-            status => RequestError::Status { asked, status: status.as_u16(), errors, retry_after },
-        })
+        let body = body.map(|(body, _)| body).unwrap_or_default();
+        Err(RequestError::of_answer(asked, status, response.headers(), &body, had_credentials))
     }
 }

@@ -1,8 +1,18 @@
 //! What can go wrong between a request and its answer.
 
-use crate::{configuration::ConfigurationError, credentials::CredentialsError};
+use super::{
+    advice,
+    limits::{RateLimit, wanted_pause},
+};
+use crate::{auth::challenge, configuration::ConfigurationError, credentials::CredentialsError};
 use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
-use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use reqwest::{StatusCode, header::HeaderMap};
+use std::{
+    error::Error as StdError,
+    fmt, io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Most characters of a server's text that an error shows.
 const TEXT_LIMIT: usize = 400;
@@ -95,8 +105,12 @@ pub enum RequestError {
     /// 401, and there was nothing (more) to answer the challenge with.
     #[error(
         "cannot {asked}: {}{errors}; {}",
-        if *had_credentials { "the registry does not accept the credentials" } else { "the registry wants credentials" },
-        if *had_credentials { "log in again" } else { "log in first, if the name is right" }
+        match (had_credentials, insufficient) {
+            (true, true) => "the account may not do that, or there is no such repository",
+            (true, false) => "the registry does not accept the credentials",
+            (false, _) => "the registry wants credentials",
+        },
+        advice::unauthorized(asked, *had_credentials, *insufficient)
     )]
     Unauthorized {
         /// What was asked.
@@ -105,9 +119,11 @@ pub enum RequestError {
         errors: ServerErrors,
         /// Whether credentials were sent.
         had_credentials: bool,
+        /// Whether the registry says that they are good, but not for this (RFC 6750, `insufficient_scope`).
+        insufficient: bool,
     },
     /// 403.
-    #[error("cannot {asked}: access is denied{errors}; log in with an account that has the rights")]
+    #[error("cannot {asked}: access is denied{errors}; {}", advice::denied(asked, errors))]
     Denied {
         /// What was asked.
         asked: Asked,
@@ -115,7 +131,7 @@ pub enum RequestError {
         errors: ServerErrors,
     },
     /// 404.
-    #[error("cannot {asked}: not found{errors}; check the name, and log in if the repository is private")]
+    #[error("cannot {asked}: not found{errors}; {}", advice::not_found(asked, errors))]
     NotFound {
         /// What was asked.
         asked: Asked,
@@ -124,8 +140,9 @@ pub enum RequestError {
     },
     /// 429.
     #[error(
-        "cannot {asked}: too many requests{errors}; try again {}, or log in for a higher limit",
-        match retry_after { Some(wait) => format!("in {} s", wait.as_secs()), None => "later".to_owned() }
+        "cannot {asked}: {}{errors}; {}",
+        if advice::is_quota(errors) { "there is no room for it" } else { "too many requests" },
+        advice::rate_limited(asked, errors, *retry_after, limit.as_deref())
     )]
     RateLimited {
         /// What was asked.
@@ -134,9 +151,14 @@ pub enum RequestError {
         errors: ServerErrors,
         /// How long it wants us to wait.
         retry_after: Option<Duration>,
+        /// What it says of its limits.
+        limit: Option<Box<RateLimit>>,
     },
     /// Any other status that is no success.
-    #[error("cannot {asked}: the registry answers with status {status}{errors}")]
+    #[error(
+        "cannot {asked}: the registry answers with status {status}{errors}{}",
+        advice::status(asked, *status, errors).map(|advice| format!("; {advice}")).unwrap_or_default()
+    )]
     Status {
         /// What was asked.
         asked: Asked,
@@ -241,7 +263,8 @@ impl RequestError {
     /// Whether the same request may succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::RateLimited { .. } | Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            Self::RateLimited { errors, .. } => !advice::is_quota(errors),
+            Self::Unreachable { .. } | Self::Timeout { .. } => true,
             // 501 and 505 are about what was asked, not about the moment.
             Self::Status { status, .. } => {
                 matches!(status, 408 | 425) || (500..600).contains(status) && !matches!(status, 501 | 505)
@@ -255,6 +278,16 @@ impl RequestError {
         match self {
             Self::RateLimited { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+
+    /// Whether it is a token that has expired, said with a status of its own.
+    pub(crate) fn is_of_expired_token(&self) -> bool {
+        match self {
+            Self::Denied { errors, .. } | Self::Status { status: 400, errors, .. } => {
+                advice::is_expiry(errors)
+            }
+            _ => false,
         }
     }
 
@@ -275,6 +308,31 @@ impl RequestError {
         }
     }
 
+    /// Sorts a refusal by its status.
+    pub(crate) fn of_answer(
+        asked: &Asked,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        had_credentials: bool,
+    ) -> Self {
+        let (asked, errors) = (asked.clone(), ServerErrors::parse(body));
+        let retry_after = wanted_pause(headers, SystemTime::now());
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let insufficient = is_insufficient(headers);
+                Self::Unauthorized { asked, errors, had_credentials, insufficient }
+            }
+            StatusCode::FORBIDDEN => Self::Denied { asked, errors },
+            StatusCode::NOT_FOUND => Self::NotFound { asked, errors },
+            StatusCode::TOO_MANY_REQUESTS => {
+                let limit = RateLimit::of(headers).map(Box::new);
+                Self::RateLimited { asked, errors, retry_after, limit }
+            }
+            status => Self::Status { asked, status: status.as_u16(), errors, retry_after },
+        }
+    }
+
     /// Sorts an error of the HTTP library.
     pub(crate) fn from_http(asked: &Asked, error: reqwest::Error) -> Self {
         let asked = asked.clone();
@@ -285,6 +343,13 @@ impl RequestError {
         }
         Self::Unreachable { asked, connecting: error.is_connect(), source: error.into() }
     }
+}
+
+/// Whether a challenge says that the credentials are good, but not for this.
+fn is_insufficient(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(reqwest::header::WWW_AUTHENTICATE).iter();
+    let mut challenges = values.filter_map(|value| value.to_str().ok()).flat_map(challenge::parse);
+    challenges.any(|challenge| challenge.param("error") == Some("insufficient_scope"))
 }
 
 /// The error of rustls somewhere in the chain of causes.

@@ -1,6 +1,6 @@
 //! `Warning` headers (distribution-spec, "Warnings"): what a registry wants the user to read.
 
-use super::error::printable;
+use super::{error::printable, limits::RateLimit};
 use reqwest::header::HeaderMap;
 use std::{
     collections::BTreeSet,
@@ -23,6 +23,8 @@ pub struct Warning {
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
     collected: Mutex<BTreeSet<Warning>>,
+    /// Registries whose limit was told.
+    told_low_limits: Mutex<BTreeSet<String>>,
 }
 
 impl Warnings {
@@ -30,6 +32,18 @@ impl Warnings {
         for value in headers.get_all(reqwest::header::WARNING) {
             let Some(text) = value.to_str().ok().and_then(text) else { continue };
             self.add(registry, &text);
+        }
+        if let Some(limit) = RateLimit::of(headers).filter(RateLimit::is_low) {
+            self.add_low_limit(registry, &limit);
+        }
+    }
+
+    /// Tells once how few pulls are left.
+    fn add_low_limit(&self, registry: &str, limit: &RateLimit) {
+        let mut told = self.told_low_limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(registry.to_owned()) {
+            let remaining = limit.remaining.unwrap_or_default();
+            self.add(registry, &format!("{remaining} pulls are left; the limit is {limit}"));
         }
     }
 
@@ -81,5 +95,18 @@ mod tests {
         let texts: Vec<String> = warnings.take().into_iter().map(|w| w.text).collect();
         assert_eq!(texts, ["a", "b"]);
         assert!(warnings.take().is_empty());
+    }
+
+    #[test]
+    fn few_pulls_left() {
+        let warnings = Warnings::default();
+        for remaining in ["50;w=21600", "9;w=21600", "8;w=21600"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("ratelimit-limit", "100;w=21600".parse().unwrap());
+            headers.insert("ratelimit-remaining", remaining.parse().unwrap());
+            warnings.collect("docker.io", &headers);
+        }
+        let texts: Vec<String> = warnings.take().into_iter().map(|w| w.text).collect();
+        assert_eq!(texts, ["9 pulls are left; the limit is 100 pulls in 6 hours"]);
     }
 }

@@ -4,6 +4,8 @@ use super::*;
 use crate::{
     auth::Credentials,
     credentials::Store,
+    descriptor::Descriptor,
+    media_type::MediaType,
     push::{BlobSource, Mount, PushBlobOptions, PushError},
     reference::Reference,
     testing::{
@@ -135,6 +137,30 @@ async fn a_refused_token_is_renewed_once() {
     let error = request_error(client.manifest(&reference).await.unwrap_err());
     assert!(matches!(error, RequestError::Unauthorized { .. }), "{error}");
     assert_eq!(registry.server.take_log().len(), 2);
+}
+
+/// Expired tokens are answered without a challenge by some: in the middle of a transfer, say.
+#[tokio::test]
+async fn a_token_that_expires_meanwhile() {
+    for status in [400, 403] {
+        let (registry, tokens, reference) = guarded(TokenRules::default()).await;
+        let client = client();
+        client.manifest(&reference).await.unwrap();
+        registry.with(|oddities| oddities.expiry_status = Some(status));
+        tokens.tokens.lock().unwrap().revoke_all();
+        let blob = Bytes::from_static(b"blob");
+        let descriptor = Descriptor::of(MediaType::OciLayer, &blob);
+        client.manifest(&reference).await.unwrap();
+        let push = PushBlobOptions::default();
+        client.push_blob(&reference, &descriptor, &BlobSource::bytes(blob), &push).await.unwrap();
+        // One that is never good is not renewed for ever.
+        let other = TokenServer::start(TokenRules::default()).await;
+        registry.with(|oddities| oddities.bearer.as_mut().unwrap().1 = other.tokens.clone());
+        registry.server.take_log();
+        let error = request_error(client.manifest(&reference).await.unwrap_err());
+        assert!(error.to_string().ends_with("log in again"), "{error}");
+        assert_eq!(registry.server.take_log().len(), 2);
+    }
 }
 
 #[tokio::test]
