@@ -13,6 +13,7 @@ mod origin;
 mod registry;
 mod sending;
 mod token;
+mod trust;
 pub(crate) mod warning;
 
 pub(crate) use authorize::{Scope, Scopes};

@@ -1,8 +1,8 @@
 //! The HTTP clients. Making one costs 3 ms (it loads the system's certificates), so each is made at first use.
 
-use super::{ClientOptions, Origin, origin};
+use super::{ClientOptions, Origin, origin, trust};
 use crate::configuration::{Configuration, HostCertificates};
-use reqwest::{Certificate, Client, Identity, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Identity, redirect::Policy};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -104,6 +104,8 @@ fn make(kind: &Kind, options: &ClientOptions, own: Option<&HostCertificates>) ->
         let host = kind.host.as_deref().unwrap_or_default();
         format!("a {what} in a certs.d directory of {host} is no PEM file of what it should be")
     };
+    let identity = own.and_then(|own| own.identity.as_ref());
+    let no_identity = || in_certs_d("*.cert with its *.key");
     if !kind.proxied {
         builder = builder.no_proxy();
     }
@@ -111,22 +113,36 @@ fn make(kind: &Kind, options: &ClientOptions, own: Option<&HostCertificates>) ->
         Tls::None => builder.tls_certs_only([]),
         Tls::Unverified => builder.tls_danger_accept_invalid_certs(true),
         Tls::Verified => {
-            let mut extra = Vec::new();
+            let mut given = Vec::new();
             for pem in &options.extra_ca_pem {
-                let bundle = Certificate::from_pem_bundle(pem)
-                    .map_err(|_| "one of the extra CA files is no PEM file of certificates".to_owned())?;
-                extra.extend(bundle);
+                let bundle = trust::certificates(pem);
+                given.extend(
+                    bundle.ok_or("one of the extra CA files is no PEM file of certificates".to_owned())?,
+                );
             }
             for pem in own.map(|own| own.authorities.as_slice()).unwrap_or_default() {
-                let bundle = Certificate::from_pem_bundle(pem).map_err(|_| in_certs_d("*.crt"))?;
-                extra.extend(bundle);
+                given.extend(trust::certificates(pem).ok_or_else(|| in_certs_d("*.crt"))?);
             }
-            builder.tls_certs_merge(extra)
+            if given.is_empty() {
+                builder
+            } else {
+                let identity = match identity {
+                    Some(pem) => Some(trust::identity(pem).ok_or_else(no_identity)?),
+                    None => None,
+                };
+                let configuration =
+                    trust::configuration(given, identity).map_err(|error| error.to_string())?;
+                return finish(kind, builder.tls_backend_preconfigured(configuration));
+            }
         }
     };
-    if let Some(pem) = own.and_then(|own| own.identity.as_ref()) {
-        builder = builder.identity(Identity::from_pem(pem).map_err(|_| in_certs_d("*.cert with its *.key"))?);
+    if let Some(pem) = identity {
+        builder = builder.identity(Identity::from_pem(pem).map_err(|_| no_identity())?);
     }
+    finish(kind, builder)
+}
+
+fn finish(kind: &Kind, builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| {
         let mut text = error.to_string();
         let mut next: Option<&dyn std::error::Error> = std::error::Error::source(&error);

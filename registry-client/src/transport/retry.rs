@@ -105,11 +105,15 @@ pub(crate) fn http_date(text: &str) -> Option<u64> {
     if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) {
         return None;
     }
+    Some(((days_before(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+/// Days from 1970 to a day of a year that is not before; months count from 0, days of a month from 1.
+pub(super) fn days_before(year: u64, month: usize, day: u64) -> u64 {
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334][month];
     let leap_days = (1970..year).filter(|year| leap(*year)).count() as u64;
-    let days = (year - 1970) * 365 + leap_days + before + u64::from(month > 1 && leap(year)) + day - 1;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+    (year - 1970) * 365 + leap_days + before + u64::from(month > 1 && leap(year)) + day - 1
 }
 
 #[cfg(test)]
