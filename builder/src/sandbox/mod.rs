@@ -174,6 +174,8 @@ pub enum MountKind {
         size: Option<u64>,
         /// Its permissions: `0o1777`.
         mode: u32,
+        /// Nothing can be written to it.
+        read_only: bool,
     },
     /// A file in memory, such as a secret.
     File {

@@ -103,12 +103,20 @@ fn run_op(encoder: &mut Encoder, run: &RunOp, reads: Reads<'_>) -> Option<()> {
                 encoder.text("bind").number(u64::from(mount.read_only));
                 encoder.id(&reads(index, &bound.from)?);
             }
-            // What is in the cache, and under which id, does not decide the result.
+            // What is in the cache, and under which id, does not decide the result. How it begins does.
             MountKind::Cache => {
                 encoder.text("cache").number(u64::from(mount.read_only));
+                for n in [number(mount.mode), number(mount.uid), number(mount.gid)] {
+                    encoder.option(n.as_ref().map(|n| n.as_slice()));
+                }
+                encoder.option(mount.source.as_deref().map(str::as_bytes));
+                if bound.from != Origin::Empty {
+                    encoder.id(&reads(index, &bound.from)?);
+                }
             }
             MountKind::Tmpfs => {
-                encoder.text("tmpfs").number(mount.size.unwrap_or_default());
+                encoder.text("tmpfs").number(u64::from(mount.read_only));
+                encoder.number(mount.size.unwrap_or_default());
             }
             MountKind::Secret => {
                 encoder.text("secret").option(mount.id.as_deref().map(str::as_bytes));

@@ -3,34 +3,49 @@
 use crate::content::ContentId;
 use crate::graph::VertexId;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The content keys under which steps were looked up; `None` for those that turned out to have taken something else.
+/// What steps were looked up with.
 #[derive(Debug, Default)]
-pub(super) struct Taken(Mutex<HashMap<VertexId, Option<ContentId>>>);
+pub(super) struct Taken(Mutex<HashMap<VertexId, LookedUp>>);
+
+#[derive(Debug)]
+struct LookedUp {
+    /// The content key; `None` when the step turned out to have taken something else.
+    key: Option<ContentId>,
+    /// The contents of what it reads, as far as they have names.
+    reads: Vec<Option<ContentId>>,
+}
 
 impl Taken {
-    /// `vertex` is looked up under `key`.
-    pub(super) fn looked_up(&self, vertex: VertexId, key: Option<ContentId>) {
+    /// `vertex` is looked up under `key`, because it reads `reads`.
+    pub(super) fn looked_up(&self, vertex: VertexId, key: Option<ContentId>, reads: Vec<Option<ContentId>>) {
         if key.is_some() {
-            self.lock().insert(vertex, key);
+            self.lock().insert(vertex, LookedUp { key, reads });
         }
+    }
+
+    /// The contents of what `vertex` was found to read when it was looked up, one for each thing that it reads.
+    pub(super) fn reads(&self, vertex: VertexId) -> Vec<Option<ContentId>> {
+        self.lock().get(&vertex).map(|looked_up| looked_up.reads.clone()).unwrap_or_default()
     }
 
     /// Whether `vertex` would be looked up under another key now. That is kept in mind.
     pub(super) fn is_other(&self, vertex: VertexId, now: Option<ContentId>) -> bool {
-        let mut keys = self.lock();
-        let Some(key) = keys.get_mut(&vertex).filter(|key| **key != now) else { return false };
-        *key = None;
+        let mut all = self.lock();
+        let Some(looked_up) = all.get_mut(&vertex).filter(|looked_up| looked_up.key != now) else {
+            return false;
+        };
+        looked_up.key = None;
         true
     }
 
     /// Whether [`is_other`](Self::is_other) was true once.
     pub(super) fn has_changed(&self, vertex: VertexId) -> bool {
-        self.lock().get(&vertex).is_some_and(Option::is_none)
+        self.lock().get(&vertex).is_some_and(|looked_up| looked_up.key.is_none())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<VertexId, Option<ContentId>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<VertexId, LookedUp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

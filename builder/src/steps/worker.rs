@@ -3,6 +3,7 @@
 use super::error::{Cause, StepError};
 use super::fetch::Fetched;
 use super::key;
+use super::mounts::Renewed;
 use super::state::{Layer, Rootfs};
 use super::taken::Taken;
 use super::{Contexts, commit, leftovers};
@@ -75,10 +76,10 @@ pub struct StepWorker {
     /// Image vertices whose layers were fetched, so that progress tells it once.
     unpacked: Mutex<HashSet<VertexId>>,
     findings: Mutex<Vec<Diagnostic>>,
-    /// Cache mounts that this build has started from their seeds.
-    renewed: Mutex<HashSet<String>>,
     /// What steps take from contexts, as it was when they were looked up.
-    taken: Taken,
+    pub(super) taken: Taken,
+    /// Cache mounts that this build began anew.
+    pub(super) renewed: Renewed,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -94,9 +95,10 @@ pub trait OnDone: Send + Sync + std::fmt::Debug {
 impl StepWorker {
     /// A worker for `graph`.
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
-        let (stopped, unpacked, renewed) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+        let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
         let (fetched, findings, taken) = (Fetched::default(), Mutex::default(), Taken::default());
-        Self { graph, around, stopped, unpacked, findings, renewed, taken, fetched, on_done }
+        let renewed = Renewed::default();
+        Self { graph, around, stopped, unpacked, findings, taken, renewed, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -106,15 +108,6 @@ impl StepWorker {
     /// The number that progress knows a vertex by.
     pub fn step(id: VertexId) -> StepId {
         StepId(u32::try_from(id.0).unwrap_or(u32::MAX))
-    }
-
-    /// Empties a cache mount, once in this build.
-    pub(super) fn renew_cache_mount(&self, id: &str) -> Result<(), Cause> {
-        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if renewed.insert(id.to_owned()) {
-            self.around.store.forget_cache_mount(id)?;
-        }
-        Ok(())
     }
 
     /// Notes what should be told at the end.
@@ -258,21 +251,21 @@ impl StepWorker {
         None
     }
 
-    /// The key of a vertex by the content that it reads now.
+    /// The key of a vertex by the content that it reads now, and that content.
     async fn key_of_content(
         &self,
         vertex: VertexId,
         inputs: &Inputs<Rootfs>,
-    ) -> Result<Option<ContentId>, Cause> {
+    ) -> Result<(Option<ContentId>, Vec<Option<ContentId>>), Cause> {
         let reads = match &self.vertex(vertex).op {
             Op::Copy(copy) if copy.origin != Origin::Empty && copy.takes_paths() => {
                 vec![self.copy_content(copy, inputs).await?]
             }
             Op::Run(run) => self.mount_contents(run, inputs).await?,
-            _ => return Ok(None),
+            _ => return Ok((None, Vec::new())),
         };
         let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
-        Ok(key::content(self.vertex(vertex), inputs, &found))
+        Ok((key::content(self.vertex(vertex), inputs, &found), reads))
     }
 
     /// After a step has copied from a context: looks again, so that what was copied is never remembered as the result
@@ -288,7 +281,7 @@ impl StepWorker {
             Op::Run(run) => run.mounts.iter().any(|mount| changing(&mount.from)),
             _ => false,
         };
-        if reads_context && self.taken.is_other(vertex, self.key_of_content(vertex, inputs).await?) {
+        if reads_context && self.taken.is_other(vertex, self.key_of_content(vertex, inputs).await?.0) {
             self.around.progress.warn(format!(
                 "warning: {}: files of the context changed since the build looked at them; the step has the new ones \
                  or some of both, and will run again in the next build",
@@ -347,8 +340,8 @@ impl Worker for StepWorker {
         if matches!(self.vertex(vertex).op, Op::Http(_) | Op::Git(_)) {
             return self.source_key(vertex).await.map_err(Self::failed(vertex));
         }
-        let key = self.key_of_content(vertex, inputs).await.map_err(Self::failed(vertex))?;
-        self.taken.looked_up(vertex, key);
+        let (key, reads) = self.key_of_content(vertex, inputs).await.map_err(Self::failed(vertex))?;
+        self.taken.looked_up(vertex, key, reads);
         Ok(key)
     }
 

@@ -14,7 +14,7 @@
 //! cache/files/<hash>                         what servers said of files that were downloaded
 //! git/<hash>/                                bare repositories of git remotes
 //! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
-//! tmp/<random>/                              what a process is making, and its garbage
+//! tmp/<random>/                              what a process is making, and its garbage; replaced cache mounts in use
 //! locks/                                     `store`, and a file per key while it is held
 //! ```
 //!
@@ -34,6 +34,7 @@
 //! exclusively. [`Store::lock`] keeps two of them from making the same thing.
 
 mod blobs;
+mod cache_mounts;
 mod collect;
 mod document;
 mod error;
@@ -52,6 +53,7 @@ mod stamp;
 mod tests;
 
 pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError, FinishedBlob, UnhashedBlob};
+pub use cache_mounts::{CacheMount, CacheMountUse, NewCacheMount};
 pub use collect::{Collected, Keep};
 pub use error::StoreError;
 pub use fitted::Fitted;
@@ -215,29 +217,6 @@ impl Store {
     pub fn context_index(&self, canonical: &Path) -> PathBuf {
         use std::os::unix::ffi::OsStrExt;
         self.path("contexts").join(hash_name(canonical.as_os_str().as_bytes()))
-    }
-
-    /// The directory of the cache mount `id`, made when it is not there.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn cache_mount(&self, id: &str) -> Result<PathBuf, StoreError> {
-        let path = self.path("mounts").join(hash_name(id.as_bytes()));
-        match std::fs::create_dir(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-                Err(StoreError::io("create", &path, e))
-            }
-            _ => Ok(path),
-        }
-    }
-
-    /// Sets the directory of a cache mount aside: the next [`cache_mount`](Self::cache_mount) of that id is empty. It is
-    /// deleted when the store is closed.
-    ///
-    /// # Errors
-    /// When it cannot be moved.
-    pub fn forget_cache_mount(&self, id: &str) -> Result<(), StoreError> {
-        self.discard(&self.path("mounts").join(hash_name(id.as_bytes())))
     }
 
     /// The exclusive right to make one thing, across threads and processes: waits until it is free. `kind` and `key`

@@ -1,7 +1,7 @@
 //! `tmp/`: where everything is made before it gets its name, and where garbage waits to be deleted.
 //!
-//! Each process that writes has one directory here and holds its `flock(2)`. A directory that can be locked has lost its
-//! process and is deleted by whoever finds it.
+//! Each process that writes has one directory here and holds its `flock(2)`; so does what makes or still uses a cache
+//! mount. A directory that can be locked has lost its process and is deleted by whoever finds it.
 
 use super::error::{At, StoreError};
 use super::lock::lock;
@@ -11,16 +11,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The directory of this process.
+/// A directory under `tmp`, which lasts as long as this process does and this is not dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
-    path: PathBuf,
-    next: AtomicU64,
+pub(super) struct LockedDirectory {
+    /// `None` once it is something else.
+    path: Option<PathBuf>,
     _lock: File,
 }
 
-impl Scratch {
-    /// Makes one under `tmp`.
+impl LockedDirectory {
+    /// Makes one.
     pub(super) fn create(tmp: &Path) -> Result<Self, StoreError> {
         loop {
             let path = tmp.join(random_name().at("get random bytes for", tmp)?);
@@ -32,21 +32,47 @@ impl Scratch {
                 dir.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (now.dev(), now.ino()))
             });
             if locked && still_there {
-                return Ok(Self { path, next: AtomicU64::new(0), _lock: dir });
+                return Ok(Self { path: Some(path), _lock: dir });
             }
         }
     }
 
-    /// A name that nothing has yet; `what` is for people who look.
-    pub(super) fn name(&self, what: &str) -> PathBuf {
-        self.path.join(format!("{what}-{}", self.next.fetch_add(1, Ordering::Relaxed)))
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// It has been moved to where it stays.
+    pub(super) fn forget(mut self) {
+        self.path = None;
     }
 }
 
-impl Drop for Scratch {
+impl Drop for LockedDirectory {
     fn drop(&mut self) {
-        // What cannot be deleted now, a later sweep finds.
-        let _ = std::fs::remove_dir_all(&self.path);
+        if let Some(path) = &self.path {
+            // What cannot be deleted now, a later sweep finds.
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// The directory of this process.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    directory: LockedDirectory,
+    next: AtomicU64,
+}
+
+impl Scratch {
+    /// Makes one under `tmp`.
+    pub(super) fn create(tmp: &Path) -> Result<Self, StoreError> {
+        Ok(Self { directory: LockedDirectory::create(tmp)?, next: AtomicU64::new(0) })
+    }
+
+    /// A name that nothing has yet; `what` is for people who look.
+    pub(super) fn name(&self, what: &str) -> PathBuf {
+        self.directory.path().join(format!("{what}-{}", self.next.fetch_add(1, Ordering::Relaxed)))
     }
 }
 

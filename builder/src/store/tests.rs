@@ -6,6 +6,7 @@ use registry_client::media_type::MediaType;
 use std::io::Write;
 use std::time::UNIX_EPOCH;
 
+mod cache_mounts;
 mod collect;
 mod crash;
 

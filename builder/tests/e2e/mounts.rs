@@ -1,10 +1,14 @@
-//! `RUN --mount`: every key of every type.
+//! `RUN --mount`: every key of every type; caches that several RUNs want, and those that a kill interrupts.
 
 use crate::support::bases;
-use crate::support::lab::{Lab, as_everyone};
+use crate::support::lab::{Lab, Serving, as_everyone, entries};
 use crate::support::output::Build;
 use crate::support::registry::Registry;
+use rustix::process::Signal;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
 
@@ -97,5 +101,312 @@ as_everyone!(secrets_stay_out_of_the_log, TOOLS, |lab| {
     assert!(built.text.contains("k=*** *** *** ***"), "{}", built.text);
     assert!(built.text.contains("the end"), "{}", built.text);
     assert!(!built.text.contains("0123456789abcdef"), "a part of the secret is in the log");
-    assert_eq!(built.text.matches(".***").count(), 7);
+    assert_eq!(built.text.matches("***").count(), 3 * lines.len() + 7);
+});
+
+/// Two builds at once, of the same stages under different names, so that neither waits for the other's results. `script`
+/// is a RUN's, in which `$WHO` is `one` or `other`.
+fn at_once(lab: &Lab, base: &str, mounts: &str, script: &str) -> [Build; 2] {
+    let context = lab.dockerfile("at-once", &format!("FROM {base}\nARG WHO\nRUN {mounts} {script}\n"));
+    let start = |who: &'static str| {
+        let argument = format!("--build-arg=WHO={who}");
+        let context = context.clone();
+        move || lab.try_build([Path::new(&argument), Path::new("--no-cache"), &context])
+    };
+    std::thread::scope(|scope| {
+        let one = scope.spawn(start("one"));
+        let other = scope.spawn(start("other"));
+        [one.join().expect("it was run"), other.join().expect("it was run")]
+    })
+}
+
+#[track_caller]
+fn assert_all_worked(builds: &[Build]) {
+    for build in builds {
+        assert_eq!(build.status, Some(0), "{}", build.text);
+    }
+}
+
+/// A program that waits until there is a file, but not for ever.
+const AWAIT: &str =
+    "await() { n=0; until test -e $1; do n=$((n+1)); test $n -lt 300 || exit 9; sleep 0.1; done; }";
+
+as_everyone!(caches_by_id, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base}\nWORKDIR /work\n\
+             RUN --mount=type=cache,target=/c/../c touch /c/by-target\n\
+             RUN --mount=type=cache,dst=/c --mount=type=cache,destination=/d,id=/c test -e /c/by-target && touch /d/by-id && test -e /c/by-id\n\
+             RUN --mount=type=cache,target=/d test ! -e /d/by-id\n\
+             RUN --mount=type=cache,target=relative,id=r pwd > relative/cwd && test \"$(cat /work/relative/cwd)\" = /work\n\
+             RUN --mount=type=cache,target=/r,id=r,ro test -e /r/cwd && ! touch /r/x\n\
+             RUN --mount=type=cache,target=/r,id=r,readonly=false touch /r/x\n\
+             RUN --mount=type=cache,target=/r,id=r,rw=false ! touch /r/y\n\
+             RUN --mount=type=cache,target=/r,id=r,readwrite mkdir /r/deep && echo deep > /r/deep/file && ln -s / /r/out || ls /r\n\
+             RUN --mount=type=cache,target=/s,id=r,source=deep test \"$(ls /s)\" = file\n\
+             RUN test ! -e /c && test ! -e /work/relative\n"
+        ),
+    );
+    build(lab, &[], &context);
+    let again = build(lab, &["--no-cache"], &context);
+    assert!(again.text.contains("File exists"), "what an earlier build left is there: {}", again.text);
+    // `out` leads to the top of the cache, not of anything else.
+    for (source, status) in [("out/deep", 0), ("out/etc", 1), ("absent", 1), ("../../..", 0)] {
+        let context = lab.dockerfile(
+            "source",
+            &format!(
+                "FROM {base}\nRUN --mount=type=cache,target=/s,id=r,source={source} test ! -e /s/passwd\n"
+            ),
+        );
+        let built = lab.try_build([&context]);
+        assert_eq!(built.status, Some(status), "{source}: {}", built.text);
+        if status != 0 {
+            built.assert_refused(1, &["--mount of /s", source, "Dockerfile:2:"]);
+        }
+    }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(caches_have_mode_and_owner_from_the_first, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let text = |base: &str| {
+        format!(
+            "FROM {base}\nARG N\n\
+             RUN --mount=type=cache,id=x,target=/x stat -c 'plain %a %u:%g' /x\n\
+             RUN --mount=type=cache,id=x,target=/x,mode=0751,uid=33,gid=44 stat -c 'given %a %u:%g' /x; ls /x; chmod 0711 /x\n\
+             RUN --mount=type=cache,id=x,target=/y,gid=44,uid=33,mode=751 stat -c 'later %a %u:%g' /y\n"
+        )
+    };
+    let context = lab.dockerfile("context", &text(&base));
+    let first = build(lab, &["--build-arg=N=1"], &context);
+    for line in ["plain 755 0:0", "given 751 33:44", "later 711 33:44"] {
+        assert!(first.text.contains(line), "{line}: {}", first.text);
+    }
+    // It is empty still, and yet not new.
+    let second = build(lab, &["--build-arg=N=2"], &context);
+    assert!(second.text.contains("given 711 33:44"), "{}", second.text);
+    // A user who owns his cache can use it.
+    let own = lab.dockerfile(
+        "own",
+        &format!(
+            "FROM {base}\nUSER 33\nRUN --mount=type=cache,target=/c,uid=33 touch /c/file\n\
+             RUN --mount=type=cache,target=/c,id=other ! touch /c/file\n"
+        ),
+    );
+    build(lab, &[], &own);
+});
+
+as_everyone!(caches_begin_with_a_seed, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let text = |seed: &str, number: &str| {
+        format!(
+            "FROM {base} AS seed\nRUN mkdir -p /seed/deep && echo {seed} > /seed/deep/file && chmod 0750 /seed && chown 5:6 /seed && chown 7 /seed/deep\n\
+             FROM {base}\nRUN --mount=type=cache,target=/c,from=seed,source=/seed echo {number} $(cat /c/deep/file) $(stat -c '%a %u:%g' /c) $(stat -c %u /c/deep) $(ls /c); touch /c/more\n\
+             RUN --mount=type=cache,target=/n,from=named,source=sub echo {number} named $(cat /n/file) $(stat -c '%u:%g' /n /n/file)\n"
+        )
+    };
+    lab.file("named/sub/file", "from a directory");
+    let named = format!("--build-context=named={}", lab.path("named").display());
+    let said = |seed: &str, number: &str, arguments: &[&str]| {
+        let context = lab.dockerfile("context", &text(seed, number));
+        let mut all = vec![named.as_str()];
+        all.extend(arguments);
+        build(lab, &all, &context).text
+    };
+    let first = said("one", "1", &[]);
+    assert!(first.contains("1 one 750 5:6 7 deep\n"), "{first}");
+    assert!(first.contains("1 named from a directory 0:0 0:0\n"), "{first}");
+    let second = said("one", "2", &[]);
+    assert!(second.contains("2 one 750 5:6 7 deep more\n"), "what was added is there: {second}");
+    let third = said("two", "2", &[]);
+    assert!(
+        third.contains("2 two 750 5:6 7 deep\n"),
+        "another seed begins anew, and is a reason to run: {third}"
+    );
+    let fourth = said("one", "3", &[]);
+    assert!(fourth.contains("3 one 750 5:6 7 deep more\n"), "the first one is there still: {fourth}");
+    // An earlier result must not be used: nor what an earlier build left.
+    let fifth = said("one", "4", &["--no-cache"]);
+    assert!(fifth.contains("4 one 750 5:6 7 deep\n"), "{fifth}");
+    let sixth = said("one", "5", &[]);
+    assert!(sixth.contains("5 one 750 5:6 7 deep more\n"), "{sixth}");
+
+    lab.file(
+        "context/Dockerfile",
+        format!("FROM {base}\nRUN --mount=type=cache,target=/c,from={base},source=/bin/sh true\n"),
+    );
+    lab.try_build([&lab.path("context")])
+        .assert_refused(1, &["--mount of /c", "a cache begins as a directory", "/bin/sh", "Dockerfile:2:"]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(without_the_cache_caches_begin_anew, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base} AS a\nARG N\n\
+             RUN --mount=type=cache,target=/plain echo plain $(ls /plain); touch /plain/$N\n\
+             RUN --mount=type=cache,target=/given,mode=0773 echo given-a $(ls /given); touch /given/$N\n\
+             RUN --mount=type=cache,target=/given,mode=0773,sharing=locked echo again-a $(ls /given)\n\
+             FROM a AS b\nARG N\n\
+             RUN --mount=type=cache,target=/other,uid=1 echo given-b $(ls /other); touch /other/$N\n"
+        ),
+    );
+    let said = |number: &str, more: &[&str]| {
+        let number = format!("--build-arg=N={number}");
+        let mut arguments = vec![number.as_str()];
+        arguments.extend(more);
+        let text = build(lab, &arguments, &context).text;
+        ["plain", "given-a", "again-a", "given-b"].map(|name| {
+            let line = text.lines().find_map(|line| {
+                line.split_once(&format!(" {name}")).filter(|(_, rest)| !rest.contains('$'))
+            });
+            line.unwrap_or_else(|| panic!("no {name}: {text}")).1.trim().to_owned()
+        })
+    };
+    assert_eq!(said("1", &[]), ["", "", "1", ""]);
+    assert_eq!(said("2", &[]), ["1", "1", "1 2", "1"]);
+    // What begins in no way of its own goes on; within the build, the new one is one.
+    assert_eq!(said("3", &["--no-cache"]), ["1 2", "", "3", ""]);
+    assert_eq!(said("4", &["--no-cache-filter=b"]), ["1 2 3", "3", "3 4", ""]);
+    assert_eq!(said("5", &[]), ["1 2 3 4", "3 4", "3 4 5", "4"]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(caches_that_are_shared, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    for mounts in ["--mount=type=cache,target=/c", "--mount=type=cache,target=/c,sharing=shared"] {
+        let script = format!("{AWAIT}; touch /c/$WHO; await /c/one; await /c/other");
+        assert_all_worked(&at_once(lab, &base, mounts, &script));
+    }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(caches_that_are_private, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    // Both are there at once, which the second mount shows, and neither sees the other's file.
+    let mounts = "--mount=type=cache,target=/c,sharing=private --mount=type=cache,target=/meet";
+    let script = format!(
+        "{AWAIT}; ls /c; touch /c/$WHO /meet/$WHO; await /meet/one; await /meet/other; \
+         test \"$(ls /c)\" = $WHO; touch /meet/$WHO-seen; await /meet/one-seen; await /meet/other-seen"
+    );
+    assert_all_worked(&at_once(lab, &base, mounts, &script));
+    // The directory of one of them is used again.
+    let context = lab.dockerfile(
+        "later",
+        &format!("FROM {base}\nRUN --mount=type=cache,target=/c,sharing=private ls /c | grep '^o'\n"),
+    );
+    build(lab, &[], &context);
+});
+
+as_everyone!(caches_that_are_locked, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let mounts = "--mount=type=cache,target=/c,sharing=locked";
+    let script = "mkdir /c/busy && sleep 2 && rmdir /c/busy && touch /c/$WHO";
+    let builds = at_once(lab, &base, mounts, script);
+    assert_all_worked(&builds);
+    let waited = "waiting for the cache mount /c, which another RUN uses";
+    assert_eq!(
+        builds.iter().filter(|build| build.text.contains(waited)).count(),
+        1,
+        "one of them had to wait"
+    );
+    lab.assert_nothing_left();
+});
+
+as_everyone!(locks_do_not_wait_for_each_other, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    // One directory at two places.
+    let context = lab.dockerfile(
+        "twice",
+        &format!(
+            "FROM {base}\nRUN --mount=type=cache,id=x,target=/a,sharing=locked --mount=type=cache,id=x,target=/b,sharing=locked \
+             --mount=type=cache,id=x,target=/c touch /a/file && test -e /b/file && test -e /c/file\n"
+        ),
+    );
+    build(lab, &[], &context);
+    // Two of them in opposite orders, in two stages of each of two builds.
+    let run = |first: &str, second: &str| {
+        format!(
+            "RUN --mount=type=cache,id={first},target=/{first},sharing=locked --mount=type=cache,id={second},target=/{second},sharing=locked \
+             mkdir /a/busy /b/busy && sleep 0.2 && rmdir /a/busy /b/busy && touch /done\n"
+        )
+    };
+    let stages: String = (0..6)
+        .map(|n| {
+            let run = if n % 2 == 0 { run("a", "b") } else { run("b", "a") };
+            format!("FROM {base} AS s{n}\nENV N={n}\n{run}")
+        })
+        .collect();
+    let copies: String = (0..6).map(|n| format!("COPY --from=s{n} /done /{n}\n")).collect();
+    let context = lab.dockerfile("opposite", &format!("{stages}FROM {base}\n{copies}"));
+    let builds = std::thread::scope(|scope| {
+        let build = || scope.spawn(|| lab.try_build([Path::new("--no-cache"), &context]));
+        [build(), build()].map(|build| build.join().expect("it was run"))
+    });
+    assert_all_worked(&builds);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(control_c_ends_the_wait_for_a_lock, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let mount = "--mount=type=cache,target=/c,sharing=locked";
+    let holder = lab.dockerfile("holder", &format!("FROM {base}\nRUN {mount} echo it runs; sleep 100000\n"));
+    let waiter = lab.dockerfile("waiter", &format!("FROM {base}\nRUN {mount} true\n"));
+    let start = |context: &Path| {
+        Serving::start(lab, &["build", "--progress=plain", context.to_str().expect("the path is text")])
+    };
+    let mut holding = start(&holder);
+    holding.wait_for(" it runs\n");
+    let mut waiting = start(&waiter);
+    waiting.wait_for("waiting for the cache mount /c");
+    waiting.signal(Signal::INT);
+    assert_eq!(waiting.wait(), Some(1), "{}", waiting.printed());
+    // The end of a process is the end of its locks.
+    let mut waiting = start(&waiter);
+    waiting.wait_for("waiting for the cache mount /c");
+    holding.signal(Signal::KILL);
+    holding.wait();
+    assert_eq!(waiting.wait(), Some(0), "{}", waiting.printed());
+    lab.assert_nothing_left();
+});
+
+as_everyone!(a_kill_leaves_no_half_of_a_seed, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let count = 20_000;
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base} AS seed\nRUN mkdir /seed && cd /seed && for n in $(seq {count}); do echo $n > $n; done\n\
+             FROM {base} AS one\nRUN --mount=type=cache,target=/c,from=seed,source=/seed ls /c | wc -l > /count\n\
+             FROM {base} AS two\nRUN --mount=type=cache,target=/c,from=seed,source=/seed ls /c | wc -l > /count && touch /two\n\
+             FROM scratch\nCOPY --from=one /count /one\nCOPY --from=two /count /two\n"
+        ),
+    );
+    build(lab, &["--target=seed"], &context);
+    let text = context.to_str().expect("the path is text");
+    let out = lab.directory("out");
+    let output = format!("--output=type=local,dest={}", out.display());
+    let mut killed = Serving::start(lab, &["build", "--progress=plain", &output, text]);
+    let tmp = lab.store().join("tmp");
+    let half = || entries(&tmp).iter().any(|name| entries(&tmp.join(name)).len() > 100);
+    let end = Instant::now() + Duration::from_secs(60);
+    while !half() {
+        assert!(Instant::now() < end, "it does not begin: {}", killed.printed());
+        sleep(Duration::from_millis(1));
+    }
+    killed.signal(Signal::KILL);
+    assert_eq!(killed.wait(), None, "it was quicker than this test: {}", killed.printed());
+    assert!(entries(&lab.store().join("mounts")).is_empty(), "nothing is there by halves");
+    // Both at once, too: one of them makes it.
+    build(lab, &[&output], &context);
+    for name in ["one", "two"] {
+        let seen = fs::read_to_string(out.join(name)).expect("it was written");
+        assert_eq!(seen.trim(), count.to_string());
+    }
+    assert_eq!(entries(&lab.store().join("mounts")).len(), 1);
+    lab.assert_nothing_left();
 });

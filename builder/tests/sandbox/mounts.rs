@@ -17,7 +17,10 @@ fn file(target: &str, bytes: &str, mode: u32, uid: u32) -> Mount {
 }
 
 fn tmp(target: &str) -> Mount {
-    Mount { target: target.into(), kind: MountKind::Tmpfs { size: Some(1 << 20), mode: 0o1777 } }
+    Mount {
+        target: target.into(),
+        kind: MountKind::Tmpfs { size: Some(1 << 20), mode: 0o1777, read_only: false },
+    }
 }
 
 fn with(image: &Image, mounts: Vec<Mount>, script: &str) -> Sandbox {

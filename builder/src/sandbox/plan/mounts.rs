@@ -212,9 +212,10 @@ impl Layout {
                 let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
                 self.place(&target, Origin::Mount(fd), directory, MountAttrFlags::empty())
             }
-            MountKind::Tmpfs { size, mode } => {
+            MountKind::Tmpfs { size, mode, read_only } => {
                 let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-                let fd = tmpfs(&format!("{mode:o}"), size, attributes).map_err(failed)?;
+                let fd = tmpfs(&format!("{mode:o}"), size, attributes | read_only_if(read_only))
+                    .map_err(failed)?;
                 self.place(&target, Origin::Mount(fd), true, MountAttrFlags::empty())
             }
             MountKind::File { bytes, read_only, mode, uid, gid } => {

@@ -1,0 +1,419 @@
+//! Cache mounts: directories that outlive the build.
+//!
+//! Each is named by its id and by how it begins: what `from` and `source` put into it, its mode and owner. So a mount that
+//! begins otherwise is another directory, as in BuildKit, and one whose seed changed has the new seed. Two mounts of one RUN
+//! that are the same directory are locked once, in the stricter of their ways; all of a RUN are locked in the order of
+//! their names, so that no two RUNs wait for each other.
+
+use super::source::{self, Top};
+use super::{Prepared, target};
+use crate::blocking::blocking;
+use crate::content::{ContentId, Encoder};
+use crate::copy::{self, SourceTree};
+use crate::graph::{Origin, RunMount, RunOp, VertexId};
+use crate::progress::{Event, Stream};
+use crate::rootfs::Root;
+use crate::sandbox::{BindSource, Mount, MountKind};
+use crate::solve::Inputs;
+use crate::steps::StepWorker;
+use crate::steps::error::Cause;
+use crate::steps::state::Rootfs;
+use crate::store::{CacheMount, CacheMountUse};
+use dockerfile_parser::ast::{self, Sharing};
+use rustix::fs::{Mode, OFlags};
+use std::collections::{BTreeMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Directories of a `sharing=private` cache mount that may be in use at once.
+const PRIVATE_COPIES: usize = 1024;
+/// The first pause between two attempts to lock, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// A longer wait is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The directories that this build began anew because an earlier result must not be used.
+#[derive(Debug, Default)]
+pub(in crate::steps) struct Renewed(Mutex<HashSet<String>>);
+
+impl Renewed {
+    fn contains(&self, name: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn insert(&self, name: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+    }
+}
+
+/// One directory that a RUN uses.
+struct Cache<'r> {
+    /// The first mount that shows it.
+    bound: &'r RunMount,
+    /// The strictest way of all mounts that show it.
+    sharing: Sharing,
+    /// It must not have been there before.
+    anew: bool,
+}
+
+/// What `from` and `source` of a cache mount bring, without a look at it when it is what a step made; `None` when there
+/// is nothing.
+pub(super) fn seed_of_step(bound: &RunMount, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
+    let Origin::Step(id) = &bound.from else { return None };
+    let mut encoder = Encoder::new("slipway seed v1");
+    encoder.id(&inputs.reads.get(id)?.content).text(source::source(bound));
+    Some(encoder.finish())
+}
+
+/// Names the directory of a mount whose seed is `seed`.
+fn name(bound: &RunMount, seed: Option<&ContentId>) -> String {
+    let mount = &bound.mount;
+    let id = mount.id.clone().unwrap_or_else(|| target(mount).display().to_string());
+    if !has_beginning(bound) {
+        return id;
+    }
+    let mut encoder = Encoder::new("slipway cache mount v1");
+    encoder.option(seed.map(|seed| seed.0.as_slice()));
+    for number in [mount.mode, mount.uid, mount.gid].map(|number| number.map(u32::to_le_bytes)) {
+        encoder.option(number.as_ref().map(<[u8; 4]>::as_slice));
+    }
+    format!("{id}\0{}", encoder.finish().hex())
+}
+
+/// Whether the directory begins in a way of its own, and so anew where earlier results are not used.
+fn has_beginning(bound: &RunMount) -> bool {
+    let mount = &bound.mount;
+    bound.from != Origin::Empty || mount.mode.is_some() || mount.uid.is_some() || mount.gid.is_some()
+}
+
+/// The directories of a RUN by name, which is the order to lock them in.
+fn distinct<'r>(run: &'r RunOp, names: &[Option<String>], anew: bool) -> BTreeMap<String, Cache<'r>> {
+    let mut caches: BTreeMap<String, Cache<'r>> = BTreeMap::new();
+    for (bound, name) in run.mounts.iter().zip(names) {
+        let Some(name) = name else { continue };
+        let sharing = bound.mount.sharing;
+        caches
+            .entry(name.clone())
+            .and_modify(|cache| cache.sharing = stricter(cache.sharing, sharing))
+            .or_insert(Cache { bound, sharing, anew: anew && has_beginning(bound) });
+    }
+    caches
+}
+
+fn stricter(a: Sharing, b: Sharing) -> Sharing {
+    match (a, b) {
+        // Whoever waits for the one directory has it alone, which is what private asks for.
+        (Sharing::Locked, _) | (_, Sharing::Locked) => Sharing::Locked,
+        (Sharing::Private, _) | (_, Sharing::Private) => Sharing::Private,
+        (Sharing::Shared, Sharing::Shared) => Sharing::Shared,
+    }
+}
+
+impl StepWorker {
+    /// Makes the cache mounts of a RUN, each at its place in `mounts`. `seeds` are the contents of their seeds.
+    pub(super) async fn caches(
+        &self,
+        vertex: VertexId,
+        run: &RunOp,
+        inputs: &Inputs<Rootfs>,
+        seeds: &[Option<ContentId>],
+        prepared: &mut Prepared,
+    ) -> Result<Vec<(usize, Mount)>, Cause> {
+        let names: Vec<Option<String>> = run
+            .mounts
+            .iter()
+            .enumerate()
+            .map(|(index, bound)| {
+                let seed = seeds.get(index).and_then(Option::as_ref);
+                (bound.mount.kind == ast::MountKind::Cache).then(|| name(bound, seed))
+            })
+            .collect();
+        let mut used = BTreeMap::new();
+        for (name, cache) in distinct(run, &names, self.vertex(vertex).ignore_cache) {
+            let mount = self.use_cache(vertex, &name, &cache, inputs).await?;
+            used.insert(name, mount);
+        }
+        let mut mounts = Vec::new();
+        for (index, (bound, name)) in run.mounts.iter().zip(&names).enumerate() {
+            let Some(cache) = name.as_ref().and_then(|name| used.get(name)) else { continue };
+            let directory = shown(bound, cache)?;
+            let kind = MountKind::Bind {
+                source: BindSource::Fd(directory),
+                read_only: bound.mount.read_only,
+                recursive: false,
+            };
+            mounts.push((index, Mount { target: target(&bound.mount), kind }));
+        }
+        prepared.held.extend(used.into_values().map(super::Held::Cache));
+        Ok(mounts)
+    }
+
+    /// The directory of `cache`, used in its way.
+    async fn use_cache(
+        &self,
+        vertex: VertexId,
+        name: &str,
+        cache: &Cache<'_>,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<CacheMount, Cause> {
+        let mut waiting = Waiting::new();
+        if cache.sharing == Sharing::Private {
+            for copy in 0..PRIVATE_COPIES {
+                let name = if copy == 0 { name.to_owned() } else { format!("{name}\0{copy}") };
+                if let Some(mount) = self.try_cache(vertex, &name, cache, inputs, &mut waiting).await? {
+                    return Ok(mount);
+                }
+            }
+            return Err(Cause::Mount {
+                target: target(&cache.bound.mount).display().to_string(),
+                why: format!("more than {PRIVATE_COPIES} builds use this cache"),
+            });
+        }
+        loop {
+            if let Some(mount) = self.try_cache(vertex, name, cache, inputs, &mut waiting).await? {
+                return Ok(mount);
+            }
+            self.pause(vertex, cache, &mut waiting).await?;
+        }
+    }
+
+    /// The same if that is possible now, made when it is missing.
+    async fn try_cache(
+        &self,
+        vertex: VertexId,
+        name: &str,
+        cache: &Cache<'_>,
+        inputs: &Inputs<Rootfs>,
+        waiting: &mut Waiting,
+    ) -> Result<Option<CacheMount>, Cause> {
+        let alone = cache.sharing != Sharing::Shared;
+        loop {
+            self.make_cache(vertex, name, cache, inputs, waiting).await?;
+            match self.around.store.use_cache_mount(name, alone)? {
+                CacheMountUse::Had(mount) => return Ok(Some(mount)),
+                CacheMountUse::Busy => return Ok(None),
+                // Somebody deleted it just now.
+                CacheMountUse::Absent => {}
+            }
+        }
+    }
+
+    /// Makes the directory when it is missing, or must begin anew.
+    async fn make_cache(
+        &self,
+        vertex: VertexId,
+        name: &str,
+        cache: &Cache<'_>,
+        inputs: &Inputs<Rootfs>,
+        waiting: &mut Waiting,
+    ) -> Result<(), Cause> {
+        let store = &self.around.store;
+        let is_made = || store.has_cache_mount(name) && (!cache.anew || self.renewed.contains(name));
+        if is_made() {
+            return Ok(());
+        }
+        let right = loop {
+            if let Some(right) = store.lock_cache_mount(name)? {
+                break right;
+            }
+            self.pause(vertex, cache, waiting).await?;
+        };
+        if is_made() {
+            return Ok(());
+        }
+        let seed = self.origin(&cache.bound.from, inputs).await?;
+        let (store, name_of_it) = (store.clone(), name.to_owned());
+        let (bound, cancellation) = (cache.bound.clone(), self.around.cancellation.clone());
+        blocking(move || {
+            let new = store.new_cache_mount()?;
+            match &seed {
+                None => own(new.path(), &bound.mount, Top::default())?,
+                Some(seed) => {
+                    let tree = seed.tree();
+                    let top = beginning(&bound, &tree)?;
+                    let to = Root::open(new.path()).map_err(Cause::io("open a cache mount"))?;
+                    let spec = source::copy_spec(&bound, Path::new("/"));
+                    copy::copy_until(&spec, &tree, &to, &cancellation)?;
+                    own(new.path(), &bound.mount, top)?;
+                }
+            }
+            Ok::<_, Cause>(new.keep(&name_of_it)?)
+        })
+        .await?;
+        if cache.anew {
+            self.renewed.insert(name.to_owned());
+        }
+        drop(right);
+        Ok(())
+    }
+
+    /// A pause before the next attempt; longer each time. A longer wait is told once.
+    ///
+    /// # Errors
+    /// When the build stops.
+    async fn pause(&self, vertex: VertexId, cache: &Cache<'_>, waiting: &mut Waiting) -> Result<(), Cause> {
+        if self.is_stopped() {
+            return Err(Cause::Cancelled);
+        }
+        if !waiting.told && waiting.since.elapsed() > PATIENCE {
+            waiting.told = true;
+            let target = target(&cache.bound.mount);
+            let line = format!("waiting for the cache mount {}, which another RUN uses", target.display());
+            let (step, line) = (Self::step(vertex), line.into_bytes());
+            self.around.progress.send(Event::Log { step, stream: Stream::Stderr, line });
+        }
+        tokio::select! {
+            () = self.around.cancellation.cancelled() => return Err(Cause::Cancelled),
+            () = tokio::time::sleep(waiting.pause) => {}
+        }
+        waiting.pause = (waiting.pause * 2).min(PAUSES.1);
+        Ok(())
+    }
+}
+
+/// How long one has waited.
+struct Waiting {
+    since: Instant,
+    pause: Duration,
+    told: bool,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self { since: Instant::now(), pause: PAUSES.0, told: false }
+    }
+}
+
+/// What a mount shows of its directory: all of it, or, where it has no seed to take it from, the `source` in it.
+fn shown(bound: &RunMount, cache: &CacheMount) -> Result<OwnedFd, Cause> {
+    let directory = cache.directory().map_err(Cause::io("open a cache mount"))?;
+    if bound.from != Origin::Empty || source::is_everything(bound) {
+        return Ok(directory);
+    }
+    let source = source::source(bound);
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    Root::from_fd(directory).open_at(Path::new(source), flags, Mode::empty()).map_err(|error| {
+        let why =
+            format!("cannot open its source {source}, which is in the cache itself without from=: {error}");
+        Cause::Mount { target: target(&bound.mount).display().to_string(), why }
+    })
+}
+
+/// Mode and owner of the directory that a seed is.
+fn beginning(bound: &RunMount, tree: &SourceTree<'_>) -> Result<Top, Cause> {
+    source::top(bound, tree)?.ok_or_else(|| Cause::Mount {
+        target: target(&bound.mount).display().to_string(),
+        why: format!(
+            "a cache begins as a directory, and {} in {} is none",
+            source::source(bound),
+            tree.place
+        ),
+    })
+}
+
+/// Gives a new directory its owner and mode: what the mount says, else what `top` says.
+fn own(directory: &Path, mount: &ast::Mount, top: Top) -> Result<(), Cause> {
+    let failed = || Cause::io("give a cache mount its owner and mode");
+    let (uid, gid) = (mount.uid.unwrap_or(top.uid), mount.gid.unwrap_or(top.gid));
+    if (uid, gid) != (0, 0) {
+        chown(directory, Some(uid), Some(gid)).map_err(failed())?;
+    }
+    let mode = mount.mode.unwrap_or(top.mode);
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(mode)).map_err(failed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(spec: &str, from: Origin) -> RunMount {
+        let mut mount = dockerfile_parser::mount::parse(spec, &mut |text| Ok(text.to_owned())).unwrap();
+        mount.target = mount.target.or_else(|| Some("/t".to_owned()));
+        RunMount { mount, from }
+    }
+
+    fn run(mounts: Vec<RunMount>) -> RunOp {
+        RunOp {
+            args: vec!["true".to_owned()],
+            env: Vec::new(),
+            proxy_env: Vec::new(),
+            cwd: "/".to_owned(),
+            user: String::new(),
+            network: crate::request::NetworkMode::None,
+            security: ast::Security::Sandbox,
+            mounts,
+            script: None,
+            hostname: "test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_directory_is_named_by_its_id_and_its_beginning() {
+        let named = |spec: &str, seed: Option<&[u8]>| {
+            let from = if seed.is_some() { Origin::Context } else { Origin::Empty };
+            name(&bound(&format!("type=cache,{spec}"), from), seed.map(ContentId::of).as_ref())
+        };
+        assert_eq!(named("target=/t/../c/", None), "/c");
+        assert_eq!(named("id=x,target=/t,sharing=locked,ro", None), "x");
+        let all = [
+            named("id=x,target=/t", None),
+            named("id=y,target=/t", None),
+            named("id=x,target=/t,mode=0700", None),
+            named("id=x,target=/t,uid=1", None),
+            named("id=x,target=/t,gid=1", None),
+            named("id=x,target=/t", Some(b"one")),
+            named("id=x,target=/t", Some(b"two")),
+            named("id=x,target=/t,mode=0700", Some(b"two")),
+        ];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len(), "{all:?}");
+        assert_eq!(all[2], named("mode=700,dst=/elsewhere,id=x,sharing=private", None));
+    }
+
+    #[test]
+    fn one_directory_is_locked_once_in_the_strictest_way() {
+        let mounts = [
+            ("id=z,target=/1", false),
+            ("id=a,target=/2,sharing=private", false),
+            ("id=z,target=/3,sharing=locked", false),
+            ("id=a,target=/4", false),
+            ("id=m,target=/5,mode=0700", true),
+        ];
+        let specs = mounts.map(|(spec, _)| bound(&format!("type=cache,{spec}"), Origin::Empty));
+        let run = run(specs.to_vec());
+        let mut names: Vec<Option<String>> = run.mounts.iter().map(|bound| Some(name(bound, None))).collect();
+        let ways = |names: &[Option<String>]| -> Vec<(String, Sharing, bool)> {
+            let id = |name: &str| name.split('\0').next().unwrap_or_default().to_owned();
+            distinct(&run, names, true)
+                .iter()
+                .map(|(name, cache)| (id(name), cache.sharing, cache.anew))
+                .collect()
+        };
+        let of = |id: &str, sharing, anew| (id.to_owned(), sharing, anew);
+        assert_eq!(
+            ways(&names),
+            [
+                of("a", Sharing::Private, false),
+                of("m", Sharing::Shared, true),
+                of("z", Sharing::Locked, false)
+            ]
+        );
+        names[2] = None;
+        assert_eq!(ways(&names)[2], of("z", Sharing::Shared, false));
+    }
+
+    #[test]
+    fn what_has_a_beginning() {
+        for (spec, from, has) in [
+            ("target=/t", Origin::Empty, false),
+            ("target=/t,source=a", Origin::Empty, false),
+            ("target=/t,gid=0", Origin::Empty, true),
+            ("target=/t,mode=0755", Origin::Empty, true),
+            ("target=/t", Origin::Context, true),
+        ] {
+            assert_eq!(has_beginning(&bound(&format!("type=cache,{spec}"), from)), has, "{spec}");
+        }
+    }
+}
