@@ -252,7 +252,7 @@ fn malformed(reference: &Reference, error: ManifestError) -> PullError {
     PullError::Manifest { reference: reference.to_string(), source: error.into() }
 }
 
-fn manifest_call(method: Method, reference: &Reference, verb: &str) -> Call {
+pub(crate) fn manifest_call(method: Method, reference: &Reference, verb: &str) -> Call {
     let mut headers = HeaderMap::new();
     for media_type in ACCEPTED {
         if let Ok(value) = HeaderValue::from_str(media_type.as_str()) {

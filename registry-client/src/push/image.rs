@@ -4,6 +4,7 @@ use super::{BlobOutcome, BlobSource, PushBlobOptions, PushError};
 use crate::{
     client::{Client, Progress},
     descriptor::Descriptor,
+    digest::Digest,
     media_type::MediaType,
     reference::Reference,
 };
@@ -60,13 +61,35 @@ impl Client {
         let mut repositories = BTreeSet::new();
         for reference in references {
             if repositories.insert(reference.without_identifier()) {
-                self.push_contents(reference, image, &on_step).await?;
+                if self.has_all(reference, image).await {
+                    for blob in &image.blobs {
+                        on_step(&blob.descriptor, PushStep::Done(BlobOutcome::Existed));
+                    }
+                } else {
+                    self.push_contents(reference, image, &on_step).await?;
+                }
             }
             let (media_type, bytes) = &image.manifest;
             let manifest = self.push_manifest(reference, media_type, bytes.clone()).await?;
             pushed = Some(manifest.descriptor);
         }
         pushed.ok_or(PushError::NoReference)
+    }
+
+    /// Whether the repository has each manifest of the image: then it has what they list, for a registry takes no manifest
+    /// without. A push of what is there takes two requests so, however many layers there are.
+    async fn has_all(&self, reference: &Reference, image: &ImagePush) -> bool {
+        if image.blobs.is_empty() {
+            return false;
+        }
+        let manifests = image.children.iter().map(|(_, bytes)| bytes).chain([&image.manifest.1]);
+        for bytes in manifests {
+            // What cannot be found out is pushed.
+            if !self.manifest_exists(reference, &Digest::of(bytes)).await.unwrap_or(false) {
+                return false;
+            }
+        }
+        true
     }
 
     async fn push_contents(

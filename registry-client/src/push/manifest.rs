@@ -6,7 +6,7 @@ use crate::{
     descriptor::Descriptor,
     digest::Digest,
     media_type::MediaType,
-    pull::DIGEST_HEADER,
+    pull::{DIGEST_HEADER, manifest_call},
     reference::Reference,
     transport::{Body, Call, Lane, Target, error::RequestError},
 };
@@ -110,6 +110,30 @@ impl Client {
         }
         let subject = answer.header(SUBJECT_HEADER).and_then(|digest| digest.parse().ok());
         Ok(PushedManifest { descriptor, subject })
+    }
+
+    /// Whether a repository that is pushed to has a manifest; with the rights of a push, so that it needs no token of its
+    /// own.
+    pub(super) async fn manifest_exists(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+    ) -> Result<bool, PushError> {
+        let place = self.destination(reference, &format!("look for manifest {digest}"))?;
+        let mut call = manifest_call(
+            Method::HEAD,
+            &place.reference.without_identifier().with_digest(*digest),
+            "look for",
+        );
+        call.scopes = pushing(&place.reference);
+        match self.transport.send(&place.registry, &call).await {
+            Ok(answer) => {
+                let told = answer.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
+                Ok(told.is_none_or(|told| told == *digest))
+            }
+            Err(RequestError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn names_already(&self, place: &Place, digest: Digest) -> bool {

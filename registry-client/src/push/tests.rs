@@ -306,6 +306,36 @@ async fn an_image_is_pushed_with_its_manifest_last() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_there_takes_two_requests() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let (image, _) = image(20);
+    let outcomes: Arc<Mutex<Vec<BlobOutcome>>> = Arc::default();
+    let on_step: OnStep = {
+        let outcomes = outcomes.clone();
+        Arc::new(move |_, step| {
+            if let PushStep::Done(outcome) = step {
+                outcomes.lock().unwrap().push(outcome);
+            }
+        })
+    };
+    let client = client();
+    client.push_image(&[registry.reference("a:v1")], &image, on_step.clone()).await.unwrap();
+    registry.server.take_lines();
+    outcomes.lock().unwrap().clear();
+    client.push_image(&[registry.reference("a:v1")], &image, on_step.clone()).await.unwrap();
+    let digest = Digest::of(&image.manifest.1);
+    assert_eq!(
+        registry.server.take_lines(),
+        [format!("HEAD /v2/a/manifests/{digest}"), "PUT /v2/a/manifests/v1".to_owned()]
+    );
+    assert_eq!(*outcomes.lock().unwrap(), vec![BlobOutcome::Existed; image.blobs.len()]);
+    // A registry that refuses the question gets all that the answer would have spared.
+    registry.with(|oddities| oddities.head_status = Some(405));
+    client.push_image(&[registry.reference("a:v2")], &image, on_step).await.unwrap();
+    assert!(registry.server.take_lines().len() > 20);
+}
+
+#[tokio::test]
 async fn an_index_is_pushed_after_its_images() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     let (mut image, _) = image(2);

@@ -212,7 +212,7 @@ fn official(host: &Host<'_>, asked: &Asked) -> Option<Advice> {
 }
 
 fn is_push(asked: &Asked) -> bool {
-    ["push", "begin an upload", "mount", "look for blob"].iter().any(|verb| asked.action.starts_with(verb))
+    ["push", "begin an upload", "mount", "look for"].iter().any(|verb| asked.action.starts_with(verb))
 }
 
 /// All a registry said, in lower case.
