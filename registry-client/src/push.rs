@@ -4,6 +4,7 @@ pub mod source;
 
 mod image;
 mod manifest;
+mod send;
 mod stream;
 mod upload;
 

@@ -1,9 +1,9 @@
 //! Where the bytes of a blob come from. A source can be opened again: for a retry, or after a 401.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{
-    FutureExt, StreamExt,
-    future::BoxFuture,
+    FutureExt, StreamExt, TryStreamExt,
+    future::{self, BoxFuture},
     stream::{self, BoxStream},
 };
 use std::{fmt, fs, future::Future, io, io::Read, path::PathBuf, sync::Arc};
@@ -91,6 +91,24 @@ impl BlobSource {
     /// Those of what was given.
     pub async fn open(&self) -> io::Result<ByteStream> {
         (self.open)().await
+    }
+
+    /// The same without the first `count` bytes, which are read and thrown away.
+    pub(super) fn skipping(&self, count: u64) -> Self {
+        let inner = self.clone();
+        Self::stream(move || {
+            let inner = inner.clone();
+            async move {
+                let mut left = count;
+                Ok(inner.open().await?.try_filter_map(move |mut chunk| {
+                    // At most the length of a chunk, which is a usize.
+                    let passed = left.min(chunk.len() as u64);
+                    left -= passed;
+                    chunk.advance(passed as usize);
+                    future::ready(Ok((!chunk.is_empty()).then_some(chunk)))
+                }))
+            }
+        })
     }
 
     /// The same bytes, each chunk of which passes through what `tap` makes at each opening.

@@ -3,7 +3,7 @@
 use super::{
     PushError,
     source::BlobSource,
-    upload::{UploadSession, again_if_lost, send_call},
+    upload::{PushBlobOptions, UploadSession, again_if_lost, send_call},
 };
 use crate::{
     client::{Client, Place, Progress, asked},
@@ -14,11 +14,13 @@ use crate::{
     transport::{Body, Lane, Registry, error::RequestError, retry::Backoff},
 };
 use bytes::Bytes;
+use futures_util::StreamExt;
 use reqwest::Method;
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl Client {
-    /// Sends a blob whose digest is not known yet; tells it afterwards.
+    /// Sends a blob whose digest is not known yet; tells it afterwards. Where a registry does not take a blob before it knows
+    /// its digest, the source is read once more.
     ///
     /// # Errors
     /// As [`Self::push_blob`].
@@ -29,7 +31,8 @@ impl Client {
         source: &BlobSource,
         progress: Option<Progress>,
     ) -> Result<Descriptor, PushError> {
-        let Place { registry, reference } = self.destination(reference, "push a blob")?;
+        let named = reference;
+        let Place { registry, reference } = self.destination(named, "push a blob")?;
         let reference = &reference;
         let mut backoff = Backoff::new(&self.options().retry);
         loop {
@@ -38,10 +41,35 @@ impl Client {
                 Ok((digest, size)) => return Ok(Descriptor::new(media_type, digest, size)),
                 Err(error) => {
                     self.cancel(&registry, reference, session).await;
+                    if takes_no_streams(&error) {
+                        return self.push_known(named, media_type, source, progress).await;
+                    }
                     backoff.pause(again_if_lost(error)).await?;
                 }
             }
         }
+    }
+
+    /// Finds out the digest, and sends the blob in one PUT.
+    async fn push_known(
+        &self,
+        reference: &Reference,
+        media_type: MediaType,
+        source: &BlobSource,
+        progress: Option<Progress>,
+    ) -> Result<Descriptor, PushError> {
+        let failed =
+            |source| RequestError::Source { asked: asked(reference, "push a blob".to_owned()), source };
+        let mut digester = Digester::new();
+        let mut chunks = source.open().await.map_err(failed)?;
+        while let Some(chunk) = chunks.next().await {
+            digester.update(&chunk.map_err(failed)?);
+        }
+        let size = digester.bytes();
+        let descriptor = Descriptor::new(media_type, digester.finish(), size);
+        let options = PushBlobOptions { progress, ..PushBlobOptions::default() };
+        self.push_blob(reference, &descriptor, source, &options).await?;
+        Ok(descriptor)
     }
 
     async fn stream_into(
@@ -90,4 +118,9 @@ impl Client {
         self.transport.attempt(registry, &put).await?;
         Ok((digest, size))
     }
+}
+
+/// Whether a registry refuses a PATCH, or one without a length.
+fn takes_no_streams(error: &RequestError) -> bool {
+    matches!(error, RequestError::Status { status: 400 | 405 | 411 | 413 | 415 | 416 | 501, .. })
 }

@@ -92,6 +92,25 @@ async fn a_blob_of_unknown_digest_is_streamed() {
 }
 
 #[tokio::test]
+async fn a_registry_that_takes_no_streams() {
+    let bytes = noise(100_000);
+    for status in [405, 411, 501] {
+        let registry =
+            FakeRegistry::start(Oddities { patch_status: Some(status), ..Oddities::default() }).await;
+        let source = BlobSource::bytes(bytes.clone());
+        let reference = registry.reference("a");
+        let descriptor = client().push_stream(&reference, MediaType::OciLayer, &source, None).await.unwrap();
+        assert_eq!(descriptor, Descriptor::of(MediaType::OciLayer, &bytes));
+        assert_eq!(registry.blob("a", &descriptor.digest).unwrap(), bytes);
+        assert_eq!(registry.open_uploads(), 0);
+    }
+    let registry = FakeRegistry::start(Oddities { patch_status: Some(403), ..Oddities::default() }).await;
+    let source = BlobSource::bytes(bytes);
+    let error = client().push_stream(&registry.reference("a"), MediaType::OciLayer, &source, None).await;
+    assert!(matches!(error, Err(PushError::Request(RequestError::Denied { .. }))), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_file_is_a_source() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     let bytes = noise(1_000_000);
@@ -124,6 +143,69 @@ async fn a_cut_upload_is_begun_again() {
     let error = push(&client(), &registry.reference("a"), &bytes).await.unwrap_err();
     assert!(matches!(error, PushError::Request(RequestError::Unreachable { .. })), "{error}");
     assert_eq!(registry.cancelled_uploads(), 4);
+}
+
+/// Bytes that were sent in bodies so far.
+fn sent(registry: &FakeRegistry) -> Vec<(String, usize)> {
+    let log = registry.server.take_log();
+    let uploads = log.into_iter().filter(|request| request.path().contains("/uploads/"));
+    uploads.map(|request| (request.method.clone(), request.body.len())).collect()
+}
+
+#[tokio::test]
+async fn a_cut_upload_goes_on_where_it_was_cut() {
+    let bytes = noise(500_000);
+    for way in ways() {
+        let registry = FakeRegistry::start(Oddities { resumable: true, ..way }).await;
+        registry.with(|oddities| oddities.cut_uploads = [200_000, 100_000].into());
+        let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let progress: Progress = {
+            let seen = seen.clone();
+            Arc::new(move |sent| seen.lock().unwrap().push(sent))
+        };
+        let descriptor = Descriptor::of(MediaType::OciLayer, &bytes);
+        let options = PushBlobOptions { progress: Some(progress), ..PushBlobOptions::default() };
+        let source = BlobSource::bytes(bytes.clone());
+        client().push_blob(&registry.reference("a"), &descriptor, &source, &options).await.unwrap();
+        assert_eq!(registry.blob("a", &descriptor.digest).unwrap(), bytes);
+        assert_eq!(seen.lock().unwrap().last(), Some(&500_000));
+        let want =
+            [("POST", 0), ("PUT", 0), ("GET", 0), ("PATCH", 0), ("GET", 0), ("PATCH", 200_000), ("PUT", 0)];
+        let got = sent(&registry);
+        let got: Vec<(&str, usize)> = got.iter().map(|(method, length)| (&**method, *length)).collect();
+        assert_eq!(got, want, "the third part has what was missing");
+        assert_eq!((registry.open_uploads(), registry.cancelled_uploads()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_cut_before_anything_arrived_is_begun_again() {
+    for cut in [0, 1] {
+        let oddities = Oddities { resumable: true, cut_uploads: [cut].into(), ..Oddities::default() };
+        let registry = FakeRegistry::start(oddities).await;
+        assert_eq!(
+            push(&client(), &registry.reference("a"), &noise(1000)).await.unwrap(),
+            BlobOutcome::Uploaded
+        );
+        assert_eq!(registry.cancelled_uploads(), 1, "one byte cannot be told from none");
+    }
+}
+
+#[tokio::test]
+async fn parts_that_make_something_else_are_sent_again_as_a_whole() {
+    let bytes = noise(10_000);
+    let registry = FakeRegistry::start(Oddities {
+        resumable: true,
+        corrupt_kept: true,
+        cut_uploads: [5_000].into(),
+        ..Oddities::default()
+    })
+    .await;
+    assert_eq!(push(&client(), &registry.reference("a"), &bytes).await.unwrap(), BlobOutcome::Uploaded);
+    assert_eq!(registry.blob("a", &Digest::of(&bytes)).unwrap(), bytes);
+    let methods: Vec<String> = sent(&registry).into_iter().map(|(method, _)| method).collect();
+    assert_eq!(methods[..5], ["POST", "PUT", "GET", "PATCH", "PUT"]);
+    assert_eq!(methods.iter().filter(|method| *method == "POST").count(), 2);
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! One blob: looked for, mounted from another repository, or uploaded.
 
-use super::{PushError, source::BlobSource};
+use super::{PushError, send::Upload, source::BlobSource};
 use crate::{
     client::{Client, Place, Progress, asked},
     descriptor::Descriptor,
     digest::Digest,
     reference::Reference,
-    transport::{Body, Call, Lane, Registry, Scope, Scopes, Target, error::RequestError, retry::Backoff},
+    transport::{Body, Call, Lane, Registry, Scope, Scopes, Target, error::RequestError},
 };
-use bytes::Bytes;
 use reqwest::{
     Method, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue},
@@ -75,7 +74,7 @@ impl Client {
     }
 
     /// [`Self::blob_exists`] with the rights a push needs, so that it needs no token of its own.
-    async fn exists_for_push(
+    pub(super) async fn exists_for_push(
         &self,
         registry: &Registry,
         reference: &Reference,
@@ -200,49 +199,6 @@ impl Client {
     }
 }
 
-/// One blob on its way to one repository.
-struct Upload<'a> {
-    client: &'a Client,
-    registry: &'a Registry,
-    reference: &'a Reference,
-    descriptor: &'a Descriptor,
-}
-
-impl Upload<'_> {
-    async fn run(
-        &self,
-        source: &BlobSource,
-        progress: Option<Progress>,
-        mut session: Option<UploadSession>,
-    ) -> Result<(), PushError> {
-        let digest = &self.descriptor.digest;
-        let query = match digest {
-            Digest::Sha256(_) => "",
-            Digest::Sha512(_) => "?digest-algorithm=sha512",
-        };
-        let body = measured(source, self.descriptor.size, progress);
-        let mut backoff = Backoff::new(&self.client.options().retry);
-        loop {
-            let begun = match session.take() {
-                Some(session) => session,
-                None => self.client.begin(self.registry, self.reference, query).await?,
-            };
-            let body = Body::Source { source: body.clone(), length: Some(self.descriptor.size) };
-            let action = format!("push blob {digest}");
-            let put = send_call(Method::PUT, self.reference, begun.closing(digest), body, action);
-            let Err(error) = self.client.transport.attempt(self.registry, &put).await else {
-                return Ok(());
-            };
-            self.client.cancel(self.registry, self.reference, begun).await;
-            backoff.pause(again_if_lost(error)).await?;
-            // The bytes may have arrived, and only the answer was lost.
-            if self.client.exists_for_push(self.registry, self.reference, digest).await? {
-                return Ok(());
-            }
-        }
-    }
-}
-
 /// An upload session that the registry lost (a restart, another replica) is begun again like one that was cut.
 pub(super) fn again_if_lost(error: RequestError) -> RequestError {
     use oci_distribution::errors::OciErrorCode::BlobUploadUnknown;
@@ -256,32 +212,6 @@ pub(super) fn again_if_lost(error: RequestError) -> RequestError {
         }
         other => other,
     }
-}
-
-/// The same bytes, counted: more or fewer than `size` are an error before the registry could take them for the blob.
-fn measured(source: &BlobSource, size: u64, progress: Option<Progress>) -> BlobSource {
-    source.tapped(move || {
-        let progress = progress.clone();
-        let mut sent = 0;
-        move |chunk: Option<&Bytes>| {
-            match chunk {
-                Some(chunk) => sent += chunk.len() as u64,
-                None if sent == size => return Ok(()),
-                None => {
-                    let text = format!("the blob ended after {sent} of {size} bytes");
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-                }
-            }
-            if sent > size {
-                let text = format!("the blob has more than the {size} bytes of its descriptor");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
-            if let Some(progress) = &progress {
-                progress(sent);
-            }
-            Ok(())
-        }
-    })
 }
 
 pub(super) fn pushing(reference: &Reference) -> Scopes {

@@ -95,7 +95,7 @@ impl Reply {
 pub(crate) enum Early {
     /// Read it all.
     Read,
-    /// Read so many bytes of it, and hang up.
+    /// Read so many bytes of it, hand them over, and hang up.
     HangUp(usize),
     /// Answer at once, and hang up.
     Answer(Reply),
@@ -107,6 +107,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
         Early::Read
     }
     fn reply(&self, request: &Request) -> Reply;
+    /// So much had come of a request before it was hung up on.
+    fn cut(&self, _request: &Request, _body: &[u8]) {}
 }
 
 impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Handler for F {
@@ -216,6 +218,7 @@ impl Connection {
                 Early::Read => request.body = self.body(&request).await?,
                 Early::HangUp(after) => {
                     while self.buffer.len() < after && self.fill().await? {}
+                    handler.cut(&request, &self.buffer[..after.min(self.buffer.len())]);
                     log.lock().unwrap().push(request);
                     return Ok(());
                 }

@@ -51,6 +51,12 @@ pub(crate) struct Oddities {
     pub(crate) cut_blobs: VecDeque<usize>,
     /// The next PUTs and PATCHes of blobs are cut after so many bytes.
     pub(crate) cut_uploads: VecDeque<usize>,
+    /// What had come of a cut upload is kept, and told when asked for.
+    pub(crate) resumable: bool,
+    /// A byte of what is kept so is another.
+    pub(crate) corrupt_kept: bool,
+    /// PATCH of a blob is answered with this status.
+    pub(crate) patch_status: Option<u16>,
     /// The next PUTs of blobs are carried out, and then the connection is closed.
     pub(crate) lose_answers: usize,
     /// The next PUTs of blobs find no session.
@@ -173,6 +179,20 @@ impl Handler for Inner {
         match oddities.refuse_uploads.pop_front() {
             Some(status) => Early::Answer(error(status, "DENIED")),
             None => Early::Read,
+        }
+    }
+
+    fn cut(&self, request: &Request, body: &[u8]) {
+        let oddities = self.oddities.lock().unwrap();
+        if !oddities.resumable {
+            return;
+        }
+        let number: usize = request.path().rsplit('/').next().unwrap().parse().unwrap();
+        let mut state = self.state.lock().unwrap();
+        let (_, kept) = state.uploads.get_mut(&number).expect("a session");
+        kept.extend_from_slice(body);
+        if let (true, Some(first)) = (oddities.corrupt_kept, kept.first_mut()) {
+            *first ^= 1;
         }
     }
 
@@ -429,6 +449,17 @@ impl Inner {
             state.cancelled += usize::from(state.uploads.remove(&number).is_some());
             return Reply::new(204);
         }
+        if request.method == "GET" {
+            let Some((_, kept)) = state.uploads.get(&number).filter(|_| oddities.resumable) else {
+                return error(404, "BLOB_UPLOAD_UNKNOWN");
+            };
+            let range = format!("0-{}", kept.len().saturating_sub(1));
+            let place = location(&oddities, &state, repository, number);
+            return Reply::new(204).header("Range", range).header("Location", place);
+        }
+        if let ("PATCH", Some(status)) = (request.method.as_str(), oddities.patch_status) {
+            return error(status, "UNSUPPORTED");
+        }
         if oddities.lose_sessions > 0 {
             oddities.lose_sessions -= 1;
             state.uploads.remove(&number);
@@ -438,6 +469,14 @@ impl Inner {
             return error(404, "BLOB_UPLOAD_UNKNOWN");
         };
         assert_eq!(owner, repository);
+        if let Some(range) = request.header("content-range") {
+            let (start, last) = range.split_once('-').expect("a range without its unit");
+            let (start, last): (usize, usize) = (start.parse().unwrap(), last.parse().unwrap());
+            assert_eq!(last + 1 - start, request.body.len());
+            if start != bytes.len() {
+                return error(416, "BLOB_UPLOAD_INVALID");
+            }
+        }
         bytes.extend_from_slice(&request.body);
         match request.method.as_str() {
             "PATCH" => {
