@@ -82,7 +82,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The format of the directories, in `store.json`.
 const FORMAT: u32 = 1;
 
-const DIRECTORIES: [&str; 13] = [
+/// Every directory of a store, apart from those within them. One that is made later is here as well: what is not, is
+/// nothing of a store.
+const DIRECTORIES: [&str; 15] = [
     "blobs/sha256",
     "layers",
     "snapshots",
@@ -91,6 +93,8 @@ const DIRECTORIES: [&str; 13] = [
     "cache/content",
     "cache/slots",
     "cache/blobs",
+    "cache/files",
+    "git",
     "contexts",
     "mounts",
     "logs",
@@ -325,7 +329,17 @@ impl Store {
     /// Writes a cache document.
     fn write_cache<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), StoreError> {
         let bytes = document::encode(value, path)?;
-        document::replace(&self.scratch("document")?, path, &bytes, Durability::Cache)
+        let write = || document::replace(&self.scratch("document")?, path, &bytes, Durability::Cache);
+        match (write(), path.parent()) {
+            // Somebody emptied the cache by deleting it.
+            (Err(StoreError::Io { source, .. }), Some(parent))
+                if source.kind() == std::io::ErrorKind::NotFound && !parent.exists() =>
+            {
+                std::fs::create_dir_all(parent).at("create", parent)?;
+                write()
+            }
+            (result, _) => result,
+        }
     }
 }
 

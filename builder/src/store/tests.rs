@@ -349,3 +349,50 @@ fn a_snapshot_is_read_once_and_again_when_it_changed() {
     snapshots.discard(&id).unwrap();
     assert!(snapshots.get(&id).is_none());
 }
+
+#[test]
+fn a_store_that_lost_its_header_or_locks_is_still_one() {
+    let (_dir, store) = temporary();
+    // Everything that makes something.
+    let record = run_step(&store, &ContentId::of(b"key"), "text");
+    store.records().remember(&ContentId::of(b"slot"), &ContentId::of(b"key")).unwrap();
+    let diff_id = DiffId(Digest::of(b"tar"));
+    store.layers().begin(diff_id).unwrap().commit(3).unwrap();
+    store.layers().keep_fitted(diff_id, "below", Some(&store.layers().begin_fitted().unwrap())).unwrap();
+    let blob = store.blobs().insert(b"blob").unwrap();
+    let form =
+        LayerBlob { digest: blob.digest, size: blob.size, media_type: MediaType::OciLayer, level: None };
+    store.layers().add_blob(diff_id, form).unwrap();
+    let long = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+    let _ = store.blobs().writer_for(&Descriptor::new(MediaType::OciLayer, long, 3)).unwrap().commit(None);
+    store.new_cache_mount().unwrap().keep("cache").unwrap();
+    std::fs::create_dir(store.repository("https://example.com/a.git").unwrap()).unwrap();
+    let known = KnownFile { etag: None, last_modified: None, digest: blob.digest };
+    store.note_file("https://example.com/file", &known).unwrap();
+    std::fs::write(store.context_index(Path::new("/context")), "").unwrap();
+    store.logs().create(UNIX_EPOCH).unwrap();
+    store.scratch_dir().unwrap();
+    store.sync().unwrap();
+
+    // The list is whole: a directory that is made on demand, and not in it, would make this no store.
+    let directories = |of: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(store.path(of)).unwrap().map(|entry| entry.unwrap());
+        let names = entries.filter(|entry| entry.path().is_dir());
+        names.map(|entry| format!("{of}{}", entry.file_name().to_str().unwrap())).collect()
+    };
+    for name in directories("").into_iter().chain(directories("cache/")) {
+        let listed = |known: &str| known == name || known.starts_with(&format!("{name}/"));
+        assert!(DIRECTORIES.iter().any(|known| listed(known)), "{name} is not in DIRECTORIES");
+    }
+    for lost in [&["store.json"][..], &["locks"], &["store.json", "locks", "tmp"], &["cache"]] {
+        for name in lost {
+            let path = store.path(name);
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        }
+        let again = Store::open(store.root(), XattrFlavor::Trusted);
+        let again = again.unwrap_or_else(|error| panic!("without {lost:?}: {error}"));
+        assert!(again.snapshots().get(&record.snapshot).is_some() && again.layers().get(diff_id).is_some());
+        assert!(again.blobs().contains(&blob.digest));
+        again.records().put(&ContentId::of(b"key"), &record).unwrap();
+    }
+}

@@ -180,3 +180,29 @@ as_everyone!(a_file_that_changes_meanwhile_is_noticed, TOOLS, |lab| {
     assert_eq!(again.executed(), ["COPY file /file", "COPY --from=copied /file /", "RUN cat /file"]);
     lab.build([context]).assert_all_cached();
 });
+
+as_everyone!(a_store_that_was_damaged_by_hand_goes_on, TOOLS, |lab| {
+    let (registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!("FROM {base}\nRUN --mount=type=cache,target=/c touch /c/a /a\nCOPY file /file\n"),
+    );
+    lab.file("context/file", "content");
+    let first = image_id(lab, &context, &[]);
+    // What ADD of a repository makes.
+    lab.directory("store/git");
+    let lose = |name: &str| {
+        let path = lab.store().join(name);
+        let lost = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        lost.expect("root may remove everything");
+    };
+    for lost in [&["store.json"][..], &["locks"], &["store.json", "locks"]] {
+        lost.iter().copied().for_each(lose);
+        lab.build([&context]).assert_all_cached();
+        assert_eq!(image_id(lab, &context, &[]), first, "without {lost:?}");
+    }
+    lose("cache");
+    assert_eq!(lab.build([&context]).executed().len(), 2);
+    lab.build([&context]).assert_all_cached();
+    drop(registry);
+});
