@@ -13,6 +13,9 @@ use std::path::PathBuf;
 pub struct Environment {
     /// The store: `$SLIPWAY_ROOT`, else `/var/lib/slipway` for root, else `slipway` under the user's data directory.
     pub store_root: PathBuf,
+    /// `$SLIPWAY_BOOT_ID`: names this boot of the machine to the store, in place of the kernel's
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: Option<String>,
     /// Files that may hold credentials, the one that decides first, which is also the one `login` writes to:
     /// `$REGISTRY_AUTH_FILE`; `config.json` in `$DOCKER_CONFIG` or `~/.docker`; and, unless the first is set, the
     /// `containers/auth.json` of the runtime and configuration directories.

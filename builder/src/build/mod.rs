@@ -17,6 +17,7 @@ mod layers;
 mod outputs;
 mod planning;
 mod report;
+mod syncing;
 
 pub use error::{BuildError, DockerfileError, DockerfileText, StepFailure};
 pub use input::InputError;
@@ -40,6 +41,7 @@ use registry_client::client::Client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use syncing::Syncing;
 
 /// Builds what `request` asks for, with the results of earlier builds in `store`.
 ///
@@ -53,7 +55,12 @@ pub async fn build(
     progress: &Progress,
 ) -> Result<BuildReport, BuildError> {
     let client = crate::registry::client(environment);
-    let result = built(request, environment, store, &client, progress).await;
+    let syncing = Syncing::beside(store, progress);
+    let result = built(request, environment, store, &client, progress, &syncing).await;
+    match &result {
+        Err(BuildError::Cancelled) => syncing.abandon(),
+        _ => syncing.finish().await,
+    }
     crate::registry::tell_warnings(&client, progress);
     result
 }
@@ -64,6 +71,7 @@ async fn built(
     store: &Store,
     client: &Client,
     progress: &Progress,
+    syncing: &Syncing,
 ) -> Result<BuildReport, BuildError> {
     let started = Instant::now();
     let privileged = Privilege::detect() != Privilege::Unprivileged;
@@ -154,6 +162,7 @@ async fn built(
         .parallelism
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
     let solved = solve(&graph, &targets, &worker, limit).await;
+    syncing.start();
     worker.save_contexts();
     let solved = solved.map_err(|error| step_failed(error, &graph, &input.dockerfile))?;
     let left = findings::settled(&parsed, worker.take_findings());

@@ -59,6 +59,7 @@ pub fn resolve(
                 .ok_or(EnvironmentError::NoStore)?
                 .join("slipway"),
         },
+        boot_id: text("SLIPWAY_BOOT_ID"),
         auth_files: auth_files.into_iter().flatten().collect(),
         registries: Registries { files, ..Registries::default() },
         git_variables: git_variables(&set),

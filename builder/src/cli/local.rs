@@ -5,7 +5,7 @@ use super::failure::Failure;
 use crate::environment::Environment;
 use crate::image::{self, StoredImage};
 use crate::rootfs::XattrFlavor;
-use crate::store::Store;
+use crate::store::{Opener, Store};
 use crate::userns::{self, Privilege};
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When it cannot be used.
 pub fn open(environment: &Environment) -> Result<Store, Failure> {
-    Ok(Store::open(&environment.store_root, XattrFlavor::of_this_process())?)
+    let opener = Opener { flavor: XattrFlavor::of_this_process(), boot: environment.boot_id.clone() };
+    Ok(Store::open_as(&environment.store_root, opener)?)
 }
 
 /// Returns when this process may mount. Otherwise the program starts again in a user namespace, and this returns only

@@ -33,7 +33,7 @@ impl Layers {
     pub fn fitted(&self, layer: DiffId, below: &str) -> Option<Fitted> {
         let dir = self.fitted_dir(layer, below);
         let stored: Stored = document::read(&dir.join("meta.json"))?;
-        if !stored.stamp.is_sound(&self.store().synced()) {
+        if !self.store().is_sound(&stored.stamp) {
             return None;
         }
         if !stored.changed {
@@ -78,7 +78,7 @@ impl Layers {
             }
         };
         let meta = dir.join("meta.json");
-        let stored = Stored { changed: made.is_some(), stamp: Stamp::now() };
+        let stored = Stored { changed: made.is_some(), stamp: self.store().stamp() };
         std::fs::write(&meta, document::encode(&stored, &meta)?).at("write", &meta)?;
         while !rename_new(&dir, &target)? {
             // It is of an earlier boot, or damaged: the lock says that nobody else is here.

@@ -90,7 +90,7 @@ impl Layers {
                 }
                 snapshot.upper()
             }
-            None if stored.stamp.is_sound(&self.store.synced()) => dir.join("fs"),
+            None if self.store.is_sound(&stored.stamp) => dir.join("fs"),
             None => return None,
         };
         let Stored { meta, snapshot, implied, .. } = stored;
@@ -131,7 +131,8 @@ impl Layers {
         let dir = self.store.scratch("layer")?;
         std::fs::create_dir(&dir).at("create", &dir)?;
         let diff_id = meta.diff_id;
-        let stored = Stored { meta, snapshot: Some(snapshot), implied: Vec::new(), stamp: Stamp::now() };
+        let stored =
+            Stored { meta, snapshot: Some(snapshot), implied: Vec::new(), stamp: self.store.stamp() };
         self.publish(&dir, &stored, diff_id)
     }
 
@@ -232,7 +233,7 @@ impl LayerBuilder {
     pub fn commit_with(self, size: u64, implied: Vec<PathBuf>) -> Result<LayerDir, StoreError> {
         let (layers, diff_id) = (self.store.layers(), self.diff_id);
         let meta = LayerMeta { diff_id, size };
-        let stored = Stored { meta, snapshot: None, implied, stamp: Stamp::now() };
+        let stored = Stored { meta, snapshot: None, implied, stamp: self.store.stamp() };
         layers.publish(&self.dir, &stored, diff_id)?;
         let path = layers.dir(&diff_id).join("fs");
         let Stored { meta, implied, .. } = stored;

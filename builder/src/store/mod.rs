@@ -49,6 +49,7 @@ mod scratch;
 mod snapshots;
 mod sources;
 mod stamp;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -72,11 +73,12 @@ use error::At;
 use rustix::fs::FlockOperation;
 use scratch::Scratch;
 use serde::{Deserialize, Serialize};
-use stamp::Stamp;
+use stamp::Boots;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The format of the directories, in `store.json`.
@@ -109,6 +111,15 @@ struct Header {
     xattrs: XattrFlavor,
 }
 
+/// The process that opens a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opener {
+    /// Whose marks its overlay mounts know.
+    pub flavor: XattrFlavor,
+    /// Names this boot of the machine, where the kernel's name of it is not to be taken.
+    pub boot: Option<String>,
+}
+
 /// An open store. Cloning gives another handle of the same one; it is closed with the last of them and of what they
 /// gave out.
 #[derive(Clone, Debug)]
@@ -123,6 +134,9 @@ struct Shared {
     scratch: Mutex<Option<Arc<Scratch>>>,
     /// Snapshots that were looked at.
     known: Mutex<HashMap<SnapshotId, Snapshot>>,
+    boots: Boots,
+    /// Something was made since the last sync.
+    unsynced: AtomicBool,
     lock: File,
 }
 
@@ -132,6 +146,14 @@ impl Store {
     /// # Errors
     /// When the directory is something else, has another format or flavor, or cannot be used.
     pub fn open(root: &Path, flavor: XattrFlavor) -> Result<Self, StoreError> {
+        Self::open_as(root, Opener { flavor, boot: None })
+    }
+
+    /// As [`open`](Self::open), for a process that says more about itself.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_as(root: &Path, opener: Opener) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).at("open", root)?;
         let lock_path = root.join("locks/store");
         let lock = match lock::open_lock_file(&lock_path) {
@@ -142,8 +164,18 @@ impl Store {
             other => other?,
         };
         lock::lock(&lock, FlockOperation::LockShared).at("lock", &lock_path)?;
-        let (scratch, known) = (Mutex::default(), Mutex::default());
-        let store = Self { shared: Arc::new(Shared { root, flavor, scratch, known, lock }) };
+        let boots = Boots::new(opener.boot, root.join("cache/synced"));
+        let store = Self {
+            shared: Arc::new(Shared {
+                root,
+                flavor: opener.flavor,
+                scratch: Mutex::default(),
+                known: Mutex::default(),
+                boots,
+                unsynced: AtomicBool::new(false),
+                lock,
+            }),
+        };
         store.check_header()?;
         Ok(store)
     }
@@ -249,19 +281,6 @@ impl Store {
         self.path("locks").join(format!("{}.lock", hash_name(format!("{kind}\0{key}").as_bytes())))
     }
 
-    /// Waits until everything that is in the store now is on the disk, and notes that. It costs what the disk costs:
-    /// call it at the end of a build that took long anyway, or beside one.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        let before = Stamp::now();
-        let root = File::open(self.root()).at("open", self.root())?;
-        rustix::fs::syncfs(&root).at("sync", self.root())?;
-        let _lock = self.lock("cache", "synced")?;
-        stamp::note_sync(&self.scratch("synced")?, &self.synced(), &before)
-    }
-
     /// Deletes what processes that died have left in `tmp/`; says how many had. It may take long: call it when nobody
     /// waits.
     ///
@@ -308,10 +327,6 @@ impl Store {
 
     fn path(&self, name: &str) -> PathBuf {
         self.shared.root.join(name)
-    }
-
-    fn synced(&self) -> PathBuf {
-        self.path("cache/synced")
     }
 
     /// A name under `tmp/` that nothing has.

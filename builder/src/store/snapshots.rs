@@ -201,7 +201,7 @@ impl Snapshots {
     fn read(&self, id: &SnapshotId) -> Option<Snapshot> {
         let dir = self.dir(id);
         let stored: Stored = document::read(&dir.join("meta.json"))?;
-        let sound = stored.stamp.is_sound(&self.store.synced());
+        let sound = self.store.is_sound(&stored.stamp);
         Some(Snapshot { id: *id, meta: stored.meta, clamped: stored.clamped, dir, sound })
     }
 
@@ -320,7 +320,7 @@ impl ActiveSnapshot {
     pub fn commit(self, meta: SnapshotMeta) -> Result<Snapshot, StoreError> {
         // The kernel keeps a directory of mode 0 in it, and whiteouts on their way.
         self.store.discard(&self.work())?;
-        let stored = Stored { meta, clamped: Vec::new(), stamp: Stamp::now() };
+        let stored = Stored { meta, clamped: Vec::new(), stamp: self.store.stamp() };
         let path = self.dir.join("meta.json");
         std::fs::write(&path, document::encode(&stored, &path)?).at("write", &path)?;
         let target = self.store.snapshots().dir(&self.id);

@@ -10,7 +10,7 @@ use super::document::{self, Durability};
 use super::error::StoreError;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// A moment of one boot of the machine.
@@ -23,24 +23,9 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// Of what is finished now.
-    pub(super) fn now() -> Self {
-        let now = clock_gettime(ClockId::Monotonic);
-        let at =
-            u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
-        Self { boot: boot_id().to_owned(), at }
-    }
-
     /// Of what was read back and found right after the boot that made it.
     pub(super) fn verified() -> Self {
         Self { boot: String::new(), at: 0 }
-    }
-
-    /// Whether what it was put on is whole. `synced` is the file of [`note_sync`].
-    pub(super) fn is_sound(&self, synced: &Path) -> bool {
-        self.boot.is_empty()
-            || self.boot == boot_id()
-            || Marks::read(synced).0.iter().any(|(boot, until)| *boot == self.boot && self.at <= *until)
     }
 
     #[cfg(test)]
@@ -49,8 +34,57 @@ impl Stamp {
     }
 }
 
+/// What a store that is open knows of boots: which one this is, and what the earlier ones put on the disk.
+#[derive(Debug)]
+pub(super) struct Boots {
+    own: OnceLock<String>,
+    /// `cache/synced`.
+    path: PathBuf,
+    marks: OnceLock<Marks>,
+}
+
+impl Boots {
+    /// `own` names this boot; else the kernel is asked, when somebody wants to know.
+    pub(super) fn new(own: Option<String>, path: PathBuf) -> Self {
+        Self { own: own.map(OnceLock::from).unwrap_or_default(), path, marks: OnceLock::new() }
+    }
+
+    fn own(&self) -> &str {
+        self.own.get_or_init(boot_id)
+    }
+
+    /// The stamp of what is finished now.
+    pub(super) fn now(&self) -> Stamp {
+        let now = clock_gettime(ClockId::Monotonic);
+        let at =
+            u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
+        Stamp { boot: self.own().to_owned(), at }
+    }
+
+    /// Whether what `stamp` was put on is whole.
+    pub(super) fn trust(&self, stamp: &Stamp) -> bool {
+        if stamp.boot.is_empty() || stamp.boot == self.own() {
+            return true;
+        }
+        // What earlier boots noted does not change any more.
+        let marks = self.marks.get_or_init(|| Marks::read(&self.path));
+        marks.0.iter().any(|(boot, until)| *boot == stamp.boot && stamp.at <= *until)
+    }
+
+    /// Notes that everything stamped before `stamp` is on the disk. The caller holds the lock of the file.
+    pub(super) fn note_sync(&self, scratch: &Path, stamp: &Stamp) -> Result<(), StoreError> {
+        let mut marks = Marks::read(&self.path);
+        let earlier = marks.0.iter().find(|(boot, _)| *boot == stamp.boot).map_or(0, |(_, until)| *until);
+        marks.0.retain(|(boot, _)| *boot != stamp.boot);
+        marks.0.push((stamp.boot.clone(), stamp.at.max(earlier)));
+        let forgotten = marks.0.len().saturating_sub(BOOTS);
+        marks.0.drain(..forgotten);
+        document::replace(scratch, &self.path, &document::encode(&marks, &self.path)?, Durability::Promised)
+    }
+}
+
 /// For each boot, the time of its last whole sync; the boot that noted one last is last.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Marks(Vec<(String, u64)>);
 
 /// How many boots are remembered; what older ones made is verified again when it is needed.
@@ -62,25 +96,13 @@ impl Marks {
     }
 }
 
-/// Notes that everything stamped before `stamp` is on the disk. The caller holds the lock of the file.
-pub(super) fn note_sync(scratch: &Path, path: &Path, stamp: &Stamp) -> Result<(), StoreError> {
-    let mut marks = Marks::read(path);
-    let earlier = marks.0.iter().find(|(boot, _)| *boot == stamp.boot).map_or(0, |(_, until)| *until);
-    marks.0.retain(|(boot, _)| *boot != stamp.boot);
-    marks.0.push((stamp.boot.clone(), stamp.at.max(earlier)));
-    let forgotten = marks.0.len().saturating_sub(BOOTS);
-    marks.0.drain(..forgotten);
-    document::replace(scratch, path, &document::encode(&marks, path)?, Durability::Promised)
-}
-
 /// Names this boot of the machine. Where /proc does not tell, it names this process: then nothing that another process
 /// made is taken without verification, which is slow and safe.
-fn boot_id() -> &'static str {
-    static BOOT: OnceLock<String> = OnceLock::new();
-    BOOT.get_or_init(|| match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+fn boot_id() -> String {
+    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
         _ => super::scratch::random_name().unwrap_or_else(|_| format!("process {}", std::process::id())),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -91,27 +113,38 @@ mod tests {
     fn another_boot_is_trusted_up_to_its_last_sync() {
         let dir = tempfile::tempdir().unwrap();
         let (scratch, synced) = (dir.path().join("scratch"), dir.path().join("synced"));
-        assert!(Stamp::now().is_sound(&synced));
-        assert!(Stamp::verified().is_sound(&synced));
-        assert!(!Stamp::of_another_boot(5).is_sound(&synced));
-        note_sync(&scratch, &synced, &Stamp::of_another_boot(5)).unwrap();
-        note_sync(&scratch, &synced, &Stamp::of_another_boot(3)).unwrap();
-        note_sync(&scratch, &synced, &Stamp::now()).unwrap();
-        assert!(Stamp::of_another_boot(5).is_sound(&synced));
-        assert!(!Stamp::of_another_boot(6).is_sound(&synced));
+        // Opened anew: what earlier boots noted is read once.
+        let boots = || Boots::new(None, synced.clone());
+        assert!(boots().trust(&boots().now()));
+        assert!(boots().trust(&Stamp::verified()));
+        assert!(!boots().trust(&Stamp::of_another_boot(5)));
+        boots().note_sync(&scratch, &Stamp::of_another_boot(5)).unwrap();
+        boots().note_sync(&scratch, &Stamp::of_another_boot(3)).unwrap();
+        boots().note_sync(&scratch, &boots().now()).unwrap();
+        assert!(boots().trust(&Stamp::of_another_boot(5)));
+        assert!(!boots().trust(&Stamp::of_another_boot(6)));
         // A damaged note costs a verification, no more.
         std::fs::write(&synced, b"{}").unwrap();
-        assert!(!Stamp::of_another_boot(5).is_sound(&synced));
+        assert!(!boots().trust(&Stamp::of_another_boot(5)));
+    }
+
+    #[test]
+    fn a_boot_can_be_given() {
+        let synced = PathBuf::from("/none");
+        let boots = |name: &str| Boots::new(Some(name.to_owned()), synced.clone());
+        assert!(boots("one").trust(&boots("one").now()));
+        assert!(!boots("two").trust(&boots("one").now()));
     }
 
     #[test]
     fn the_number_of_boots_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let (scratch, synced) = (dir.path().join("scratch"), dir.path().join("synced"));
+        let boots = Boots::new(None, synced.clone());
         for n in 0..BOOTS + 3 {
-            note_sync(&scratch, &synced, &Stamp { boot: n.to_string(), at: 1 }).unwrap();
+            boots.note_sync(&scratch, &Stamp { boot: n.to_string(), at: 1 }).unwrap();
         }
         assert_eq!(Marks::read(&synced).0.len(), BOOTS);
-        assert!(Stamp { boot: (BOOTS + 2).to_string(), at: 1 }.is_sound(&synced));
+        assert!(boots.trust(&Stamp { boot: (BOOTS + 2).to_string(), at: 1 }));
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::support::bases;
 use crate::support::lab::{Lab, Serving, as_everyone, entries};
+use crate::support::output::Build;
 use crate::support::registry::Registry;
+use crate::support::tools::output;
 use std::fs;
 use std::path::Path;
 
@@ -206,3 +208,79 @@ as_everyone!(a_store_that_was_damaged_by_hand_goes_on, TOOLS, |lab| {
     lab.build([&context]).assert_all_cached();
     drop(registry);
 });
+
+/// A build in the boot `boot` of the machine.
+fn build_in(lab: &Lab, boot: &str, context: &Path) -> Build {
+    let mut command = lab.command(["build", "--progress=plain"]);
+    let build = Build::from(output(command.arg(context).env("SLIPWAY_BOOT_ID", boot)));
+    assert_eq!(build.status, Some(0), "{}", build.text);
+    build
+}
+
+as_everyone!(what_was_built_outlives_a_boot, TOOLS, |lab| {
+    let (registry, base) = busybox(lab);
+    let context = lab.dockerfile("context", &format!("FROM {base}\nRUN touch /a\nCOPY file /file\n"));
+    lab.file("context/file", "content");
+    build_in(lab, "first", &context);
+    let known =
+        fs::read_to_string(lab.store().join("cache/synced")).expect("the build noted that it is on the disk");
+    assert!(known.starts_with(r#"[["first","#), "{known}");
+    // Nothing is fetched, unpacked or looked at again.
+    drop(registry);
+    let unpacked = || {
+        let made =
+            |name: &String| fs::metadata(lab.store().join("layers").join(name)).and_then(|m| m.modified());
+        entries(&lab.store().join("layers"))
+            .iter()
+            .map(|name| made(name).expect("it is there"))
+            .collect::<Vec<_>>()
+    };
+    let before = unpacked();
+    let files = snapshot_files(lab);
+    build_in(lab, "second", &context).assert_all_cached();
+    assert_eq!((unpacked(), snapshot_files(lab)), (before, files));
+    // There was nothing to note.
+    assert_eq!(fs::read_to_string(lab.store().join("cache/synced")).expect("it is still there"), known);
+
+    // A step that runs now is of this boot; what is not known to be on the disk is compared with its list.
+    lab.file("context/file", "other content");
+    assert_eq!(build_in(lab, "second", &context).executed(), ["COPY file /file"]);
+    fs::remove_file(lab.store().join("cache/synced")).expect("root may remove everything");
+    build_in(lab, "third", &context).assert_all_cached();
+    let all = lab.store().join("snapshots");
+    let verified = entries(&all)
+        .iter()
+        .filter(|name| {
+            let meta = fs::read_to_string(all.join(name).join("meta.json"));
+            meta.expect("every snapshot has one").contains(r#""boot":"""#)
+        })
+        .count();
+    // RUN, and the second COPY.
+    assert_eq!(verified, 2);
+});
+
+as_everyone!(a_boot_that_ended_too_early_is_noticed, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile("context", &format!("FROM {base}\nRUN echo a > /a\nRUN echo b > /b\n"));
+    build_in(lab, "first", &context);
+    fs::remove_file(lab.store().join("cache/synced")).expect("the build made it");
+    for snapshot in snapshot_files(lab).into_iter().filter(|path| path.ends_with("b")) {
+        fs::write(snapshot, "").expect("root may write everything");
+    }
+    assert_eq!(build_in(lab, "second", &context).executed(), ["RUN echo b > /b"]);
+    // The base was unpacked again, from the store; all is known to be there now.
+    let known = fs::read_to_string(lab.store().join("cache/synced")).expect("the build noted it");
+    assert!(known.starts_with(r#"[["second","#), "{known}");
+    build_in(lab, "third", &context).assert_all_cached();
+});
+
+/// Every file of every snapshot.
+fn snapshot_files(lab: &Lab) -> Vec<std::path::PathBuf> {
+    let all = lab.store().join("snapshots");
+    let mut files = Vec::new();
+    for snapshot in entries(&all) {
+        let directory = all.join(snapshot).join("fs");
+        files.extend(entries(&directory).into_iter().map(|name| directory.join(name)));
+    }
+    files
+}

@@ -138,6 +138,11 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
     let store = local::open(environment)?;
     let name = args.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
     let (image, lowers) = files(&name, args.platform.as_ref(), &store, environment, style)?;
+    // What was unpacked for this gets on the disk beside the program. If it does not, it is unpacked again one day.
+    let syncing = store.needs_sync().then(|| {
+        let store = store.clone();
+        std::thread::spawn(move || store.sync())
+    });
     let config = &image.config.config;
     let program = command::arguments(args, config);
     if program.is_empty() {
@@ -191,6 +196,9 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
     };
     let mut child = sandbox.spawn().map_err(RunError::Sandbox)?;
     let status = console::attend(&mut child, args.interactive).map_err(RunError::Sandbox)?;
+    if let Some(syncing) = syncing {
+        let _ = syncing.join();
+    }
     if status.out_of_memory {
         let note = style.diagnostic("note: a program was killed for want of memory\n");
         // There is nobody left to tell that standard error is closed.
