@@ -23,6 +23,8 @@ pub struct Environment {
     /// Where to find what the machine says about registries: the file `$CONTAINERS_REGISTRIES_CONF`, or those of the
     /// user and of `/etc/containers`; and the `certs.d` directories of both and of Docker.
     pub registries: Registries,
+    /// `--offline`: nobody is asked for anything.
+    pub offline: bool,
     /// Variables for git, when it runs: `PATH`, those about proxies, and where certificates are.
     pub git_variables: Vec<(OsString, OsString)>,
     /// `~/.ssh/known_hosts`.

@@ -20,6 +20,7 @@ pub mod graph;
 pub mod image;
 pub mod import;
 pub mod layer;
+pub mod lockfile;
 pub mod progress;
 pub mod pull;
 pub mod push;

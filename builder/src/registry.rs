@@ -45,6 +45,7 @@ pub fn client_with(credentials: Store, environment: &Environment) -> Client {
     Client::new(ClientOptions {
         user_agent: concat!("slipway/", env!("CARGO_PKG_VERSION")).to_owned(),
         credentials,
+        offline: environment.offline,
         configuration: ConfigurationSource::Files {
             files: registries.files.clone(),
             mirrors: registries.mirrors.clone(),

@@ -40,6 +40,15 @@ pub struct GitSource {
     pub checkout_times: bool,
 }
 
+impl GitSource {
+    /// Whether it names a commit in full, so that nobody has to be asked what it means.
+    pub fn is_pinned(&self) -> bool {
+        let full =
+            |text: &String| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
+        self.reference.as_ref().or(self.checksum.as_ref()).is_some_and(full)
+    }
+}
+
 impl fmt::Display for GitSource {
     /// The URL as it may be shown: without a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,6 +41,8 @@ pub struct ClientOptions {
     pub user_agent: String,
     /// Where credentials come from.
     pub credentials: credentials::Store,
+    /// Nothing is asked of anybody: every request is [`RequestError::Offline`].
+    pub offline: bool,
     /// Registries (`host` or `host:port`) that are reached by HTTPS without checking the certificate, and by plain HTTP
     /// where there is no HTTPS.
     pub insecure_registries: BTreeSet<String>,
@@ -70,6 +72,7 @@ impl Default for ClientOptions {
         Self {
             user_agent: concat!("registry-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             credentials: credentials::Store::default(),
+            offline: false,
             insecure_registries: BTreeSet::new(),
             configuration: ConfigurationSource::default(),
             loopback_https_first: false,

@@ -34,6 +34,8 @@ pub struct Resolved {
     pub manifest: Manifest,
     /// The descriptor of that manifest.
     pub descriptor: Descriptor,
+    /// The digest of what the name means: an index, or the manifest itself.
+    pub top: Digest,
     /// Where its parts can be had.
     pub source: Source,
 }
@@ -128,6 +130,7 @@ impl Bases {
         source: &Source,
         fetch: bool,
     ) -> Result<Resolved, BaseError> {
+        let top = at.digest;
         // An index may hold indexes; more than a few of them are no image.
         for _ in 0..4 {
             let bytes = self.document(&at, source, MANIFEST_LIMIT, fetch).await?;
@@ -159,7 +162,7 @@ impl Bases {
                     why: e.to_string(),
                 })?;
             let base = ResolvedBase { digest: at.digest, config };
-            return Ok(Resolved { base, manifest, descriptor: at, source: source.clone() });
+            return Ok(Resolved { base, manifest, descriptor: at, top, source: source.clone() });
         }
         Err(BaseError::Document {
             name: name.to_owned(),

@@ -249,7 +249,7 @@ fn description(stage: &Stage) -> Option<String> {
     first.eq_ignore_ascii_case(name).then(|| rest.trim().to_owned())
 }
 
-fn parsed(file: &Arc<DockerfileText>) -> Result<Dockerfile, BuildError> {
+pub(super) fn parsed(file: &Arc<DockerfileText>) -> Result<Dockerfile, BuildError> {
     let parsed = dockerfile_parser::parse_with_checks(&file.source, Some("skip=all"));
     parsed
         .map(|parsed| parsed.dockerfile)

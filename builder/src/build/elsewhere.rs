@@ -132,6 +132,7 @@ pub(super) fn git_access(
         agents: Some(Arc::clone(agents)),
         known_hosts: environment.known_hosts.clone(),
         headers,
+        offline: environment.offline,
     })
 }
 

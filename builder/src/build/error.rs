@@ -41,6 +41,9 @@ pub enum BuildError {
         /// Its value.
         given: String,
     },
+    /// The lock file.
+    #[error(transparent)]
+    Lock(#[from] super::lock::LockError),
     /// Limits of RUN steps cannot be set on this machine.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),

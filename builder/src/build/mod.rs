@@ -14,6 +14,7 @@ mod findings;
 mod image;
 mod input;
 mod layers;
+pub mod lock;
 mod outputs;
 mod planning;
 mod report;
@@ -28,7 +29,7 @@ use crate::bases::{Bases, Owners};
 use crate::cgroup::Cgroups;
 use crate::emulation::Emulators;
 use crate::environment::Environment;
-use crate::graph::{Graph, Op, VertexId};
+use crate::graph::{Graph, Op, PlanOptions, VertexId};
 use crate::progress::{Event, Progress};
 use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, Output, OutputKind};
 use crate::solve::{Outcome, Solved, solve};
@@ -118,8 +119,18 @@ async fn built(
         _ => Owners::Kept,
     };
     let bases = Arc::new(Bases::new(store.clone(), client.clone(), progress.clone(), owners));
-    let planned =
-        planning::planned(&input.dockerfile, &parsed.dockerfile, request, &bases, progress, privileged);
+    let options = planning::options(request);
+    let locked = request.locked.then(|| lock::read(input.path.as_deref())).transpose()?;
+    let options = PlanOptions { locked, ..options };
+    let planned = planning::planned(
+        &input.dockerfile,
+        &parsed.dockerfile,
+        request,
+        &options,
+        &bases,
+        progress,
+        privileged,
+    );
     let planned = tokio::select! {
         planned = planned => planned?,
         () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),

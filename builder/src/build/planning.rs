@@ -52,6 +52,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
         allowed: request.allowed,
         ssh: request.ssh.keys().cloned().collect(),
         no_cache: request.no_cache.clone(),
+        locked: None,
     }
 }
 
@@ -89,16 +90,16 @@ pub(super) async fn planned(
     file: &Arc<DockerfileText>,
     dockerfile: &Dockerfile,
     request: &BuildRequest,
+    options: &PlanOptions,
     bases: &Arc<Bases>,
     progress: &Progress,
     privileged: bool,
 ) -> Result<Planned, BuildError> {
-    let options = options(request);
     let mut images = BaseImages::new();
     let refused =
         |diagnostics| BuildError::Dockerfile(DockerfileError { file: Arc::clone(file), diagnostics });
     loop {
-        let requests = match plan(dockerfile, &options, &images).map_err(refused)? {
+        let requests = match plan(dockerfile, options, &images).map_err(refused)? {
             Plan::Ready(graph) => return Ok(Planned { graph: *graph, images }),
             Plan::Needs(requests) => requests,
         };

@@ -51,6 +51,7 @@ pub fn resolve(
     };
     let files = registry_files(set("CONTAINERS_REGISTRIES_CONF"), config_home.as_deref());
     Ok(Environment {
+        offline: false,
         store_root: match set("SLIPWAY_ROOT") {
             Some(root) => root.into(),
             None if uid == 0 => "/var/lib/slipway".into(),

@@ -38,6 +38,9 @@ pub enum UsageError {
         /// What is wrong.
         why: SpecError,
     },
+    /// `--offline` and a push.
+    #[error("--offline: the image cannot be pushed without asking its registry")]
+    OfflinePush,
     /// Limits of RUN steps that contradict each other.
     #[error("--resource: {0}")]
     Resources(SpecError),

@@ -89,6 +89,7 @@ fn of_store(store: &Store, descriptor: &Descriptor, platform: &Platform) -> Resu
     Ok(Resolved {
         base: ResolvedBase { digest: image.manifest.digest, config: image.config },
         manifest: store.images().manifest(&image.manifest.digest)?,
+        top: descriptor.digest,
         descriptor: image.manifest,
         source: Source::Layout(store.root().to_owned()),
     })

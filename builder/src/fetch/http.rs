@@ -65,6 +65,10 @@ pub async fn fetch(
     progress: OnBytes<'_>,
 ) -> Result<RemoteFile, HttpError> {
     let known = knows.then(|| store.known_file(url.as_str())).flatten();
+    if let (Some(known), true) = (&known, client.options().offline) {
+        let validators = Validators { etag: known.etag.clone(), last_modified: known.last_modified.clone() };
+        return Ok(RemoteFile { digest: known.digest, modified: validators.modified(), path: None });
+    }
     let known = known.filter(|known| known.etag.is_some() || known.last_modified.is_some());
     let validators = known
         .as_ref()

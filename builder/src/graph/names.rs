@@ -137,11 +137,19 @@ impl Planner<'_> {
         }
     }
 
-    /// An image reference in its canonical form.
+    /// An image reference in its canonical form, with its digest in the lock file.
     pub(super) fn reference(&self, text: &str, span: Span) -> Result<BaseName, Diagnostic> {
-        match text.parse::<Reference>() {
-            Ok(reference) => Ok(BaseName::Reference(reference.with_default_tag().to_string())),
-            Err(error) => Err(Diagnostic::error("bad-reference", span, error.to_string())),
+        let reference = match text.parse::<Reference>() {
+            Ok(reference) => reference.with_default_tag(),
+            Err(error) => return Err(Diagnostic::error("bad-reference", span, error.to_string())),
+        };
+        let name = reference.to_string();
+        match &self.options.locked {
+            Some(locked) if reference.digest().is_none() => match locked.images.get(&name) {
+                Some(digest) => Ok(BaseName::Reference(reference.with_digest(*digest).to_string())),
+                None => Err(not_locked(&name, span)),
+            },
+            _ => Ok(BaseName::Reference(name)),
         }
     }
 
@@ -215,7 +223,10 @@ impl Planner<'_> {
                 format!("there is no stage {name}: the Dockerfile has {count}, counted from 0"),
             ));
         }
-        let reference = self.reference(name, span).map_err(|_| {
+        let reference = self.reference(name, span).map_err(|error| {
+            if error.code != "bad-reference" {
+                return error;
+            }
             let error = Diagnostic::error(
                 "unknown-stage",
                 span,
@@ -234,4 +245,14 @@ impl Planner<'_> {
         let near = suggest::nearest(&name.to_lowercase(), self.names.keys().map(String::as_str))?;
         Some(format!("this Dockerfile has a stage named {near:?}; did you mean that?"))
     }
+}
+
+/// What `--locked` says of a name that the lock file does not have.
+pub(super) fn not_locked(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        "not-locked",
+        span,
+        format!("{name} is not in the lock file, and --locked takes nothing else"),
+    )
+    .help("build --lock writes what every name means now")
 }

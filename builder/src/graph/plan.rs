@@ -5,6 +5,7 @@ use super::op::{BaseImages, BaseKey, Graph, ImagePlan, Op, Vertex, VertexId};
 use super::reach;
 use super::scope::{Globals, expand};
 use super::stage::{self, StageState};
+use crate::lockfile::LockFile;
 use crate::request::{Entitlements, NetworkMode, NoCache};
 use dockerfile_parser::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
@@ -42,6 +43,8 @@ pub struct PlanOptions {
     pub ssh: BTreeSet<String>,
     /// `--no-cache`.
     pub no_cache: NoCache,
+    /// `--locked`: what names mean, and that nothing else is taken.
+    pub locked: Option<LockFile>,
 }
 
 /// What a named context is.

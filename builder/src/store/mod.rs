@@ -12,6 +12,7 @@
 //! cache/blobs/<hex of the DiffID>            compressed forms of a layer that are in blobs/
 //! cache/synced                               see below
 //! cache/files/<hash>                         what servers said of files that were downloaded
+//! cache/refs/<hash>                          what refs of git repositories meant when their servers were asked
 //! git/<hash>/                                bare repositories of git remotes
 //! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
 //! tmp/<random>/                              what a process is making, and its garbage; replaced cache mounts in use
@@ -65,7 +66,7 @@ pub use lock::KeyLock;
 pub use logs::Logs;
 pub use records::{Records, StepRecord};
 pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
-pub use sources::KnownFile;
+pub use sources::{KnownCommit, KnownFile};
 
 use crate::rootfs::XattrFlavor;
 use document::Durability;

@@ -18,6 +18,17 @@ pub struct KnownFile {
     pub digest: Digest,
 }
 
+/// What a ref of a repository meant when its server was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownCommit {
+    /// The commit, in full.
+    pub id: String,
+    /// The ids that stand for it: its own, and that of the tag that was asked for.
+    pub ids: Vec<String>,
+    /// The ref that led to it.
+    pub reference: Option<String>,
+}
+
 impl Store {
     /// The bare repository of a git remote, which may not be there yet; its directory is.
     ///
@@ -43,13 +54,33 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn note_file(&self, url: &str, known: &KnownFile) -> Result<(), StoreError> {
-        let all = self.path("cache/files");
+        self.note("cache/files", url, known)
+    }
+
+    /// What `name` meant in the repository at `remote`.
+    pub fn known_commit(&self, remote: &str, name: &str) -> Option<KnownCommit> {
+        document::read(&self.path("cache/refs").join(hash_name(format!("{remote}#{name}").as_bytes())))
+    }
+
+    /// Notes what it means.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_commit(&self, remote: &str, name: &str, known: &KnownCommit) -> Result<(), StoreError> {
+        if self.known_commit(remote, name).as_ref() == Some(known) {
+            return Ok(());
+        }
+        self.note("cache/refs", &format!("{remote}#{name}"), known)
+    }
+
+    fn note(&self, kind: &str, name: &str, known: &impl Serialize) -> Result<(), StoreError> {
+        let all = self.path(kind);
         match std::fs::create_dir(&all) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(error).at("create", &all);
             }
             _ => {}
         }
-        self.write_cache(&all.join(hash_name(url.as_bytes())), known)
+        self.write_cache(&all.join(hash_name(name.as_bytes())), known)
     }
 }

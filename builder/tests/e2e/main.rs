@@ -20,6 +20,7 @@ mod indexes;
 mod interrupted;
 mod isolation;
 mod limits;
+mod locked;
 mod mounts;
 mod no_op;
 mod odd_layers;

@@ -230,6 +230,12 @@ pub enum RequestError {
         /// The cause, which is part of this error's text.
         source: io::Error,
     },
+    /// The client may not ask anybody.
+    #[error("cannot {asked}: nothing may be fetched (offline)")]
+    Offline {
+        /// What was to be asked.
+        asked: Asked,
+    },
     /// The HTTP client could not be made.
     #[error("cannot {asked}: the HTTP client cannot be set up: {why}")]
     Setup {
@@ -256,6 +262,7 @@ impl RequestError {
             | Self::Credentials { asked, .. }
             | Self::Configuration { asked, .. }
             | Self::Source { asked, .. }
+            | Self::Offline { asked }
             | Self::Setup { asked, .. } => asked,
         }
     }

@@ -80,6 +80,9 @@ impl Transport {
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, RequestError> {
         let asked = &call.asked;
+        if self.options.offline {
+            return Err(RequestError::Offline { asked: asked.clone() });
+        }
         // The certificate of a registry named as insecure is not checked; those of other hosts are.
         let verified = home.verified || home.url.host() != url.host();
         let configuration = self

@@ -57,6 +57,18 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FORMAT", value_parser = call::parse_show, num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with_all = ["check", "call"], help_heading = "Input")]
     pub show_context: Option<call::Call>,
 
+    /// Ask nobody for anything: what the store lacks is an error
+    #[arg(long, conflicts_with_all = ["pull", "lock"], help_heading = "Input")]
+    pub offline: bool,
+
+    /// Write down what the images, files and repositories in the Dockerfile are now: Dockerfile.lock, beside it
+    #[arg(long, conflicts_with_all = ["check", "call", "show_context", "locked"], help_heading = "Input")]
+    pub lock: bool,
+
+    /// Take what Dockerfile.lock says, and nothing else
+    #[arg(long, conflicts_with_all = ["pull", "check", "call", "show_context"], help_heading = "Input")]
+    pub locked: bool,
+
     /// build, check, outline or targets: what to do with the Dockerfile
     #[arg(long, value_name = "METHOD[,format=json]", value_parser = call::parse, help_heading = "Output")]
     pub call: Option<call::Call>,
@@ -146,7 +158,8 @@ impl BuildArgs {
     /// What is to be done instead of building.
     pub fn called(&self) -> Option<call::Call> {
         let check = self.check.then_some(call::Call { method: call::Method::Check, json: false });
-        self.show_context.or(self.call).or(check).filter(|call| call.method != call::Method::Build)
+        let lock = self.lock.then_some(call::Call { method: call::Method::Lock, json: false });
+        self.show_context.or(lock).or(self.call).or(check).filter(|call| call.method != call::Method::Build)
     }
 }
 

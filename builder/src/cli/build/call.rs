@@ -3,6 +3,7 @@
 use super::show_context;
 use crate::build::call::{self, Checked, Named, Outline, Targets};
 use crate::build::contents::contents;
+use crate::build::lock::{Locked, lock};
 use crate::build::{BuildError, DockerfileText};
 use crate::cli::spec::SpecError;
 use crate::cli::table;
@@ -35,6 +36,8 @@ pub enum Method {
     Check,
     Outline,
     Targets,
+    /// `--lock`.
+    Lock,
     /// `--show-context`.
     Contents,
 }
@@ -83,6 +86,20 @@ pub async fn run(
         Method::Outline => {
             let outline = call::outline(request, environment, store, progress).await?;
             (if call.json { pretty(&outline_json(&outline)) } else { outline_text(&outline) }, true)
+        }
+        Method::Lock => {
+            let Locked { path, file } = lock(request, environment, store, progress).await?;
+            let counted = |number: usize, one: &str, many: &str| {
+                format!("{number} {}", if number == 1 { one } else { many })
+            };
+            let text = format!(
+                "wrote {}: {}, {}, {}\n",
+                path.display(),
+                counted(file.images.len(), "image", "images"),
+                counted(file.files.len(), "file", "files"),
+                counted(file.repositories.len(), "repository", "repositories"),
+            );
+            (text, true)
         }
         Method::Contents => {
             let all = contents(request, environment, store, progress).await?;

@@ -31,7 +31,8 @@ use std::time::SystemTime;
 pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result<ExitCode, Failure> {
     let style = around.style;
     let mut args = args;
-    let environment = &std::mem::take(&mut args.registries).applied(around.environment)?;
+    let environment = std::mem::take(&mut args.registries).applied(around.environment)?;
+    let environment = &Environment { offline: args.offline, ..environment };
     let call = args.called();
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();

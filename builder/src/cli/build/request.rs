@@ -53,6 +53,9 @@ pub fn request(
     if args.iidfile.is_some() && !outputs.is_empty() && !outputs.iter().any(Output::has_layers) {
         return Err(UsageError::NoImageId);
     }
+    if args.offline && outputs.iter().any(|output| output.push) {
+        return Err(UsageError::OfflinePush);
+    }
     for output in &outputs {
         check(output, &platforms, multi_platform, epoch.is_some())?;
     }
@@ -94,6 +97,7 @@ pub fn request(
             stages => NoCache::Stages(stages),
         },
         pull: args.pull,
+        locked: args.locked,
         extra_hosts: args.add_host,
         ulimits: args.ulimit,
         shm_size: args.shm_size,

@@ -86,6 +86,10 @@ impl<'a> Command<'a> {
 
     /// Runs it; what it writes on standard output.
     pub(super) async fn run(&mut self) -> Result<Vec<u8>, GitError> {
+        let asks = matches!(self.action.as_str(), "ls-remote" | "fetch") && !self.local;
+        if asks && self.git.access.offline {
+            return Err(GitError::Offline(redacted(self.remote)));
+        }
         let scratch = self.git.store.scratch_dir()?;
         let mut command = tokio::process::Command::new("git");
         command.args(&self.arguments).env_clear().kill_on_drop(true);

@@ -8,6 +8,9 @@ pub enum GitError {
     /// There is no git.
     #[error("git is needed for {0}, and there is no such program; install the package git")]
     NoGit(String),
+    /// Its server may not be asked.
+    #[error("cannot take files from {0}: nothing may be fetched (offline), and the store does not have them")]
+    Offline(String),
     /// It cannot be run.
     #[error("git cannot be run")]
     Run(#[source] io::Error),

@@ -14,7 +14,7 @@ pub use error::GitError;
 
 use crate::agent::Agents;
 use crate::remote::GitSource;
-use crate::store::Store;
+use crate::store::{KnownCommit, Store};
 use command::Command;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct GitAccess {
     pub known_hosts: Option<PathBuf>,
     /// `Authorization` headers: for one host, or for all.
     pub headers: Vec<(Option<String>, String)>,
+    /// No server is asked: refs mean what they meant when one was.
+    pub offline: bool,
 }
 
 /// A state of a repository.
@@ -90,11 +92,19 @@ impl Git {
             });
         }
         let name = source.reference.as_deref().unwrap_or("HEAD");
+        if self.access.offline
+            && let Some(KnownCommit { ids, id, reference }) = self.store.known_commit(&source.remote, name)
+        {
+            return Ok(Found { ids, commit: Commit { id, reference } });
+        }
         let mut command = Command::new(self, &source.remote);
         command.args(["ls-remote", "--symref", "--", &source.remote, name]);
         command.arg(format!("{name}^{{}}"));
         let answer = command.run().await?;
         if let Some(found) = pick(&String::from_utf8_lossy(&answer), name) {
+            let Commit { id, reference } = found.commit.clone();
+            let known = KnownCommit { ids: found.ids.clone(), id, reference };
+            self.store.note_commit(&source.remote, name, &known)?;
             return Ok(found);
         }
         if name.len() >= 7 && name.bytes().all(|b| b.is_ascii_hexdigit()) {

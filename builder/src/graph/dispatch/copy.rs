@@ -1,7 +1,9 @@
 //! COPY, ADD and WORKDIR: steps that put files in place.
 
+use super::super::names::not_locked;
 use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, Vertex, VertexId, WorkdirOp};
 use super::Dispatch;
+use crate::lockfile::LockFile;
 use crate::remote::{self, Checksum, Remote};
 use dockerfile_parser::ast::{Add, Copy, CopyOptions, Source, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
@@ -104,9 +106,16 @@ impl Dispatch<'_, '_> {
         match remote {
             Remote::Http(url) => {
                 let checksum = checksum.map(str::parse::<Checksum>).transpose();
-                let checksum = checksum.map_err(|why| self.bad_url(word, &format!("--checksum: {why}")))?;
+                let mut checksum =
+                    checksum.map_err(|why| self.bad_url(word, &format!("--checksum: {why}")))?;
                 let name = remote::file_name(&url);
                 let shown = remote::redacted(url.as_str());
+                if let (None, Some(locked)) = (&checksum, &self.planner.options.locked) {
+                    let known = locked.files.get(&shown);
+                    let known = known.ok_or_else(|| not_locked(&shown, self.place(word.span)))?;
+                    let parsed = known.to_string().parse();
+                    checksum = Some(parsed.map_err(|why: &str| self.bad_url(word, why))?);
+                }
                 let op = Op::Http(Box::new(HttpOp { url, name: name.clone(), checksum }));
                 let vertex = self.source(op, &shown, word);
                 Ok(CopySource::File { vertex, name, unpack: add.unpack == Some(true) })
@@ -130,6 +139,19 @@ impl Dispatch<'_, '_> {
                     (flag, query) => source.keep_git_dir = query.or(flag),
                 }
                 let shown = source.to_string();
+                if let Some(locked) = &self.planner.options.locked {
+                    let name = LockFile::repository(&source);
+                    let known = locked.repositories.get(&name);
+                    match known {
+                        // The name of the branch is in .git: the server is asked, and must say the same.
+                        Some(commit) if source.keep_git_dir == Some(true) => {
+                            source.checksum.get_or_insert_with(|| commit.clone());
+                        }
+                        Some(commit) => source.reference = Some(commit.clone()),
+                        None if source.is_pinned() => {}
+                        None => return Err(not_locked(&name, self.place(word.span))),
+                    }
+                }
                 Ok(CopySource::Repository(self.source(Op::Git(source), &shown, word)))
             }
         }
