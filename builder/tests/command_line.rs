@@ -150,6 +150,49 @@ fn a_frontend_is_not_fetched_but_compared() {
 }
 
 #[test]
+fn arguments_without_effect_are_told() {
+    let context = context("FROM scratch\nARG KNOWN\nLABEL a=b\n");
+    let path = context.path().to_str().expect("the path is text");
+    let store = tempfile::tempdir().expect("a temporary directory");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slipway"));
+    command.env("SLIPWAY_ROOT", store.path()).args(["build", "--progress=plain"]);
+    for name in [
+        "BUILDKIT_INLINE_CACHE",
+        "BUILDKIT_BUILD_NAME",
+        "BUILDKIT_SYNTAX",
+        "TARGETARCH",
+        "KNOWN",
+        "KNWON",
+        "HTTP_PROXY",
+    ] {
+        command.arg(format!("--build-arg={name}=1"));
+    }
+    let ended = command.arg(path).output().expect("the program starts");
+    let said = text(&ended.stderr);
+    let told: Vec<&str> =
+        said.lines().filter(|line| line.contains("has no effect: no ARG declares it")).collect();
+    assert_eq!(told.len(), 3, "{said}");
+    for name in ["BUILDKIT_INLINE_CACHE", "BUILDKIT_BUILD_NAME", "KNWON"] {
+        assert!(told.iter().any(|line| line.contains(&format!("--build-arg {name} "))), "{said}");
+    }
+}
+
+#[test]
+fn checks_can_be_set_from_outside() {
+    let context = context("FROM scratch\nMAINTAINER me\n");
+    let path = context.path().to_str().expect("the path is text");
+    let run = |settings: &[&str]| slipway(&[&["build", "--check"], settings, &[path]].concat());
+    assert_eq!(run(&[]).status.code(), Some(1));
+    let skipped = run(&["--build-arg=BUILDKIT_DOCKERFILE_CHECK=skip=MaintainerDeprecated"]);
+    assert_eq!(
+        (skipped.status.code(), text(&skipped.stdout)),
+        (Some(0), "Check complete, no warnings found.\n")
+    );
+    let wrong = run(&["--build-arg=BUILDKIT_DOCKERFILE_CHECK=ship=all"]);
+    assert_eq!(wrong.status.code(), Some(1));
+}
+
+#[test]
 fn fmt_checks_and_rewrites() {
     let context = context("from scratch\nLABEL a=b\n");
     let file = context.path().join("Dockerfile");

@@ -10,8 +10,8 @@ use crate::fetch::git::{Git, GitAccess};
 use crate::fetch::http;
 use crate::progress::{Event, Progress};
 use crate::remote::{self, GitSource, Remote};
-use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext};
-use crate::steps::read_secret;
+use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, SecretSource};
+use crate::steps::{http_authorization, read_secret};
 use crate::store::Store;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,7 +57,8 @@ pub(super) async fn contexts(
     progress: &Progress,
 ) -> Result<Elsewhere, BuildError> {
     let access = git_access(request, environment, agents)?;
-    let fetcher = Fetcher { git: Git::new(store.clone(), access), store, client, progress };
+    let git = Git::new(store.clone(), access);
+    let fetcher = Fetcher { git, secrets: &request.secrets, store, client, progress };
     let main = async {
         let ContextSource::Remote(remote) = &request.context else { return Ok((None, None)) };
         let mut remote = remote.clone();
@@ -138,6 +139,7 @@ pub(super) fn git_access(
 
 struct Fetcher<'a> {
     git: Git,
+    secrets: &'a BTreeMap<String, SecretSource>,
     store: &'a Store,
     client: &'a Client,
     progress: &'a Progress,
@@ -189,7 +191,10 @@ impl Fetcher<'_> {
         let shown = remote::redacted(url.as_str());
         let file = self
             .told(&format!("load {shown}"), async {
-                Ok(http::fetch(self.client, self.store, url, None, false, &|_, _| {}).await?)
+                let authorization = http_authorization(self.secrets, url)
+                    .map_err(|source| InputError::Read { name: format!("the secret for {shown}"), source })?;
+                let authorization = authorization.as_deref();
+                Ok(http::fetch(self.client, self.store, url, None, false, authorization, &|_, _| {}).await?)
             })
             .await?;
         let failed = |source| InputError::Read { name: shown.clone(), source };

@@ -20,7 +20,19 @@ use std::sync::Arc;
 pub(super) const CHECK_ARG: &str = "BUILDKIT_DOCKERFILE_CHECK";
 /// Shorter secrets are found in places that have nothing to do with them.
 const SHORTEST_SECRET: usize = 6;
-/// Build arguments that are for the builder, or that RUN sees without any ARG.
+/// Build arguments that are settings of the builder.
+const SETTINGS: [&str; 8] = [
+    "BUILDKIT_CACHE_MOUNT_NS",
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    CHECK_ARG,
+    "BUILDKIT_MULTI_PLATFORM",
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SBOM_SCAN_CONTEXT",
+    "BUILDKIT_SBOM_SCAN_STAGE",
+    "BUILDKIT_SYNTAX",
+];
+
+/// Build arguments that count without any ARG.
 const NEVER_DECLARED: [&str; 4] = ["SOURCE_DATE_EPOCH", "http_proxy", "https_proxy", "no_proxy"];
 
 /// The findings that are on where they are, with the severity that the settings give them.
@@ -143,6 +155,12 @@ fn told_secrets(
     findings
 }
 
+/// Whether this is one of the arguments that are there by themselves, and that `--build-arg` overrides.
+fn is_automatic(name: &str) -> bool {
+    let parts = ["PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION", "STAGE"];
+    ["TARGET", "BUILD"].iter().any(|side| name.strip_prefix(side).is_some_and(|part| parts.contains(&part)))
+}
+
 /// Build arguments that no ARG declares, which do nothing; with the name that may have been meant.
 pub(super) fn unused_build_args(file: &Dockerfile, request: &BuildRequest) -> Vec<String> {
     let stages = file.stages.iter().flat_map(|stage| &stage.instructions);
@@ -161,7 +179,8 @@ pub(super) fn unused_build_args(file: &Dockerfile, request: &BuildRequest) -> Ve
         declared.contains(name)
             || NEVER_DECLARED.iter().any(|known| known.eq_ignore_ascii_case(name))
             || ["ftp_proxy", "all_proxy"].iter().any(|known| known.eq_ignore_ascii_case(name))
-            || ["BUILDKIT_", "TARGET", "BUILD"].iter().any(|prefix| name.starts_with(prefix))
+            || SETTINGS.contains(&name)
+            || is_automatic(name)
     };
     let unused = request.build_args.keys().filter(|name| !known(name));
     unused

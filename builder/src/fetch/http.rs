@@ -54,6 +54,8 @@ pub struct RemoteFile {
 
 /// Asks for the file at `url`; downloads it unless the store `knows` that it is still the same.
 ///
+/// `authorization` is for the host of `url` alone.
+///
 /// # Errors
 /// Any [`HttpError`].
 pub async fn fetch(
@@ -62,6 +64,7 @@ pub async fn fetch(
     url: &Url,
     checksum: Option<&Checksum>,
     knows: bool,
+    authorization: Option<&str>,
     progress: OnBytes<'_>,
 ) -> Result<RemoteFile, HttpError> {
     let known = knows.then(|| store.known_file(url.as_str())).flatten();
@@ -76,7 +79,7 @@ pub async fn fetch(
     let path = store.scratch_dir()?.join("file");
     let failed = |source| HttpError::Io { url: shown(url), source };
     let mut file = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
-    let download = Download { url, known: validators.as_ref(), authorization: None, progress };
+    let download = Download { url, known: validators.as_ref(), authorization, progress };
     let downloaded = client.download(download, &mut file).await?;
     let downloaded = match (downloaded, known, &validators) {
         (Some(downloaded), ..) => downloaded,

@@ -612,3 +612,41 @@ fn mounts_of_a_build_can_be_kept_apart() {
     assert_eq!((mounts[0].id.as_deref(), mounts[0].target.as_deref()), (Some("ci/c"), Some("/w/c")));
     assert_eq!(mounts[1].target.as_deref(), Some("/w"), "without a target it is where the RUN starts");
 }
+
+#[test]
+fn arguments_for_buildkit_alone() {
+    let text = "FROM scratch\nRUN x\nARG BUILDKIT_BUILD_NAME\nRUN y\n";
+    let graph = graph(text, &args(&[("BUILDKIT_SANDBOX_HOSTNAME", "here"), ("BUILDKIT_BUILD_NAME", "name")]));
+    let runs = run_ops(&graph);
+    assert_eq!((runs[0].hostname.as_str(), runs[0].env.len()), ("here", 1));
+    assert_eq!(runs[1].env[1], ("BUILDKIT_BUILD_NAME".to_owned(), "name".to_owned()));
+    let plain = self::graph(text, &options());
+    assert_eq!(run_ops(&plain)[0].hostname, "buildkitsandbox");
+}
+
+#[test]
+fn of_two_stages_of_one_name_the_last_above_counts() {
+    let text = "FROM scratch AS x\nCOPY 1 /\nFROM scratch AS mid\nCOPY --from=x / /\nFROM scratch AS X\nCOPY 2 /\n\
+                FROM scratch\nCOPY --from=mid / /\nCOPY --from=x / /\n";
+    let graph = graph(text, &options());
+    let read = |index: usize| {
+        let Origin::Step(id) = copy_ops(&graph)[index].origin else { panic!("{index} is no stage") };
+        graph.vertex(id).name.clone()
+    };
+    let names: Vec<String> = (0..copy_ops(&graph).len())
+        .filter(|index| matches!(copy_ops(&graph)[*index].origin, Origin::Step(_)))
+        .map(read)
+        .collect();
+    assert_eq!(names, ["[x 1/1] COPY 1 /", "[mid 1/1] COPY --from=x / /", "[x 1/1] COPY 2 /"]);
+}
+
+#[test]
+fn the_shell_form_is_marked() {
+    let text =
+        "FROM scratch AS p\nSHELL [\"/bin/b\", \"-c\"]\nCMD one two\nFROM p\nENTRYPOINT [\"e\"]\nCMD three\n";
+    let config = graph(text, &options()).images[0].config.config.clone();
+    let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    assert_eq!(config.shell, words(&["/bin/b", "-c"]));
+    assert_eq!(config.cmd, words(&["/bin/b", "-c", "three"]));
+    assert_eq!(config.args_escaped, Some(true));
+}

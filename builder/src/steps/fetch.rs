@@ -3,6 +3,7 @@
 use super::StepWorker;
 use super::error::Cause;
 use super::key;
+use super::mounts::http_authorization;
 use crate::blocking::blocking;
 use crate::content::ContentId;
 use crate::fetch::git::{Commit, Git};
@@ -75,12 +76,15 @@ impl StepWorker {
         let told = |current, total| {
             progress.send(Event::Transfer { step, item: item.clone(), current, total });
         };
+        let authorization = http_authorization(&self.around.secrets, &http.url)
+            .map_err(Cause::io(format!("read the secret for {}", http.name)))?;
         let fetching = http::fetch(
             &self.around.client,
             &self.around.store,
             &http.url,
             http.checksum.as_ref(),
             known,
+            authorization.as_deref(),
             &told,
         );
         tokio::select! {

@@ -27,6 +27,6 @@ mod worker;
 
 pub use contexts::Contexts;
 pub use error::{Cause, StepError};
-pub use mounts::read_secret;
+pub use mounts::{http_authorization, read_secret};
 pub use state::{Layer, Rootfs};
 pub use worker::{OnDone, StepWorker, Surroundings};

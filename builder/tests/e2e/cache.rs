@@ -284,3 +284,43 @@ fn snapshot_files(lab: &Lab) -> Vec<std::path::PathBuf> {
     }
     files
 }
+
+as_everyone!(what_is_in_a_key, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    lab.file("context/a", "a");
+    lab.file("context/same/a", "a");
+    let plain = "RUN true\nRUN <<E\necho one\nE\nCOPY a /there/\n";
+    let build = |text: &str, arguments: &[&str]| {
+        let context = lab.dockerfile("context", &format!("FROM {base}\n{text}"));
+        lab.build(arguments.iter().map(Path::new).chain([&*context]))
+    };
+    build(plain, &[]);
+    // What a machine or a user brings along, and where files were.
+    let brought = [
+        "--build-arg=http_proxy=http://127.0.0.1:1",
+        "--add-host=a:10.0.0.1",
+        "--ulimit=nofile=99:99",
+        "--shm-size=1m",
+        "--label=a=b",
+    ];
+    build(plain, &brought).assert_all_cached();
+    build(&plain.replace("COPY a ", "COPY same/a "), &[]).assert_all_cached();
+    // What a program sees, and where files go.
+    for (from, to, executed) in [
+        ("echo one", "echo two", 2),
+        ("/there/", "/elsewhere/", 1),
+        ("RUN true", "RUN --network=none true", 3),
+        ("RUN true", "ENV A=b\nRUN true", 3),
+        ("RUN true", "ARG http_proxy\nRUN true", 3),
+        ("RUN true", "RUN --mount=type=tmpfs,target=/x true", 3),
+        ("COPY a", "USER 7\nCOPY --chown=7 a", 1),
+    ] {
+        let changed = build(&plain.replace(from, to), &["--build-arg=http_proxy=http://127.0.0.1:1"]);
+        assert!(
+            !changed.executed().is_empty() && changed.executed().len() <= executed,
+            "{to}: {}",
+            changed.text
+        );
+        build(plain, &[]).assert_all_cached();
+    }
+});

@@ -233,3 +233,24 @@ as_everyone!(a_stage_by_another_name, &[], |lab| {
         &["the context \"any\" is target:oen, and there is no such stage", "Dockerfile:4:13"],
     );
 });
+
+as_everyone!(other_names_of_dockerfiles, &[], |lab| {
+    lab.file("lower/dockerfile", "FROM scratch\nCOPY <<E /lower\nE\n");
+    assert_eq!(exported(lab, &[], &lab.path("lower")), files(&[("lower", "")]));
+    // The usual name counts first; buildah's does not count at all.
+    lab.file("lower/Dockerfile", "FROM scratch\nCOPY <<E /upper\nE\n");
+    assert_eq!(exported(lab, &[], &lab.path("lower")), files(&[("upper", "")]));
+    lab.file("other/Containerfile", "FROM scratch\n");
+    lab.try_build([lab.path("other")]).assert_refused(1, &["Dockerfile"]);
+});
+
+as_everyone!(ignore_files_of_named_contexts, &[], |lab| {
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY --from=other . /\n");
+    lab.file("other/kept", "kept");
+    lab.file("other/dropped", "dropped");
+    lab.file("other/.dockerignore", "dropped\n.dockerignore\n");
+    // That of the main context is not of this one.
+    lab.file("context/.dockerignore", "kept\n");
+    let named = format!("--build-context=other={}", lab.path("other").display());
+    assert_eq!(exported(lab, &[&named], &context), files(&[("kept", "kept")]));
+});

@@ -2,8 +2,9 @@
 
 use crate::support::bases;
 use crate::support::lab::{Lab, as_everyone};
+use crate::support::output::Build;
 use crate::support::registry::{Registry, free_address};
-use crate::support::tools::{run, tool};
+use crate::support::tools::{output, run, tool};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -70,5 +71,25 @@ as_everyone!(passwords, TOOLS, |lab| {
     lab.verb(["pull", &pushed]);
     lab.verb(["logout", &registry.name()]);
     lab.try_build([Path::new("--pull"), &context]).assert_refused(1, &["error:", &reference]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(a_stage_of_nearly_that_name, &[], |lab| {
+    for name in ["COPY --from=biuld / /x", "RUN --mount=from=biuld,target=/x true"] {
+        let context =
+            lab.dockerfile("context", &format!("FROM scratch AS build\nLABEL a=b\nFROM scratch\n{name}\n"));
+        let mut command = lab.command(["build", "--progress=plain"]);
+        // The name is that of an image of Docker Hub, which nobody is to be asked for.
+        let nowhere = format!("http://{}", free_address());
+        command.arg(&context).env("HTTPS_PROXY", &nowhere).env("https_proxy", &nowhere);
+        Build::from(output(&mut command)).assert_refused(
+            1,
+            &[
+                "docker.io/library/biuld",
+                "this Dockerfile has a stage named \"build\"; did you mean that?",
+                "Dockerfile:4:",
+            ],
+        );
+    }
     lab.assert_nothing_left();
 });

@@ -59,7 +59,7 @@ as_everyone!(files_by_http, &[], |lab| {
                 ("ETag".to_owned(), "\"1\"".to_owned()),
                 ("Last-Modified".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
             ],
-            location: None,
+            ..Page::default()
         },
     );
     server.put("moved", Page { location: Some(server.url("dir/a%20b.txt")), ..Page::default() });
@@ -128,6 +128,39 @@ as_everyone!(checksums_and_archives, &["tar"], |lab| {
         let context = lab.dockerfile(name, &format!("FROM scratch\n{dockerfile}\n"));
         lab.try_build([text(&context)]).assert_refused(1, &[wanted, "Dockerfile:2:"]);
     }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(secrets_of_servers, &[], |lab| {
+    let server = Files::start();
+    let page = |authorization: &str| Page {
+        body: b"for some".to_vec(),
+        authorization: Some(authorization.to_owned()),
+        ..Page::default()
+    };
+    server.put("token", page("Bearer t0k3n"));
+    server.put("header", page("Basic abc"));
+    let secret = |id: &str, value: &str| {
+        format!("--secret=id={id},src={}", lab.file(&format!("secrets/{id}"), value).display())
+    };
+    let token = secret("HTTP_AUTH_TOKEN_127.0.0.1", "t0k3n\n");
+    let header = secret("HTTP_AUTH_HEADER_127.0.0.1", "Basic abc");
+    let elsewhere = secret("HTTP_AUTH_TOKEN_localhost", "t0k3n");
+    let add = |url: String| lab.dockerfile("context", &format!("FROM scratch\nADD {url} /x\n"));
+    for (secret, path) in [(&token, "token"), (&header, "header")] {
+        let (_, found) = built(lab, &[secret], text(&add(server.url(path))));
+        assert!(found["x"].ends_with(" for some"), "{found:#?}");
+    }
+    let context = add(server.url("token"));
+    for arguments in [vec!["--no-cache"], vec!["--no-cache", &elsewhere], vec!["--no-cache", &header]] {
+        let all = arguments.into_iter().chain([text(&context)]);
+        lab.try_build(all).assert_refused(1, &["status 401", "Dockerfile:2:"]);
+    }
+    // A Dockerfile may be there too.
+    let dockerfile = b"FROM scratch\nCOPY <<E /made\nmade\nE\n".to_vec();
+    server.put("Alone", Page { body: dockerfile, ..page("Bearer t0k3n") });
+    let (_, found) = built(lab, &[&token], &server.url("Alone"));
+    assert!(found.contains_key("made"), "{found:#?}");
     lab.assert_nothing_left();
 });
 

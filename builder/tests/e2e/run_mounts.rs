@@ -1,10 +1,9 @@
 //! `RUN --mount`: what binds show, whom caches belong to, and what is left of mounts in the image.
 
 use crate::support::bases;
-use crate::support::lab::{Lab, Serving, as_everyone};
+use crate::support::lab::{Lab, as_everyone};
 use crate::support::output::Build;
 use crate::support::registry::Registry;
-use std::time::{Duration, Instant};
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
 
@@ -142,75 +141,6 @@ as_everyone!(caches, TOOLS, |lab| {
     lab.assert_nothing_left();
 });
 
-as_everyone!(caches_with_seeds, TOOLS, |lab| {
-    let bench = Bench::new(lab);
-    let lines = |more: &[&str], seed: &str, number: usize| {
-        let text = format!(
-            "FROM base AS seed\nRUN mkdir /s && echo {seed} > /s/f\nFROM base\nARG NUMBER\n\
-             RUN --mount=type=cache,id=seeded,from=seed,source=/s,target=/c echo $NUMBER >> /c/f; echo said $(cat /c/f)\n\
-             RUN --mount=type=cache,id=seeded,from=seed,source=/s,target=/c echo said $(wc -l < /c/f)\n"
-        );
-        let number = format!("--build-arg=NUMBER={number}");
-        said(&bench.build(&[more, &[&number]].concat(), &text)).join(", ")
-    };
-    assert_eq!(lines(&[], "one", 1), "one 1, 2");
-    assert_eq!(lines(&[], "one", 2), "one 1 2, 3");
-    // Another seed is another cache; back to the first one, its contents are there.
-    assert_eq!(lines(&[], "two", 3), "two 3, 2");
-    assert_eq!(lines(&[], "one", 4), "one 1 2 4, 4");
-    // What is built without cache starts from the seed, once in a build.
-    assert_eq!(lines(&["--no-cache"], "one", 5), "one 5, 2");
-    let modes = "FROM base\nRUN --mount=type=cache,id=mode,mode=0750,target=/c echo x >> /c/f; echo said $(wc -l < /c/f)\n";
-    let numbers: Vec<_> = (0..2).map(|_| said(&bench.build(&["--no-cache"], modes)).join(" ")).collect();
-    assert_eq!(numbers, ["1", "1"]);
-    lab.assert_nothing_left();
-});
-
-/// Two builds at once, each with one RUN that holds the cache for a while; how long both took.
-fn together(bench: &Bench<'_>, sharing: &str) -> (Duration, Vec<String>) {
-    let contexts: Vec<String> = (0..2)
-        .map(|number| {
-            let text = format!(
-                "FROM {}\nRUN --mount=type=cache,id={sharing},sharing={sharing},target=/c sleep 1; echo {number} >> /c/f; echo said $(wc -l < /c/f)\n",
-                bench.base
-            );
-            bench.lab.dockerfile(&format!("{sharing}-{number}"), &text).display().to_string()
-        })
-        .collect();
-    let start = Instant::now();
-    let builds: Vec<Serving> = contexts
-        .iter()
-        .map(|context| Serving::start(bench.lab, &["build", "--progress=plain", "--no-cache", context]))
-        .collect();
-    let mut lines = Vec::new();
-    for mut build in builds {
-        assert_eq!(build.wait(), Some(0), "{}", build.printed());
-        let printed = build.printed();
-        lines.extend(
-            printed
-                .lines()
-                .filter_map(|line| line.split_once(" said "))
-                .filter(|(head, _)| !head.contains('['))
-                .map(|(_, said)| said.to_owned()),
-        );
-    }
-    lines.sort();
-    (start.elapsed(), lines)
-}
-
-as_everyone!(caches_of_builds_at_once, TOOLS, |lab| {
-    let bench = Bench::new(lab);
-    bench.build(&[], "FROM base\nRUN true\n");
-    let (took, lines) = together(&bench, "locked");
-    assert!(took >= Duration::from_secs(2), "one waits for the other: {took:?}");
-    assert_eq!(lines, ["1", "2"]);
-    let (_, lines) = together(&bench, "private");
-    assert_eq!(lines, ["1", "1"], "each has its own");
-    let (_, lines) = together(&bench, "shared");
-    assert!(lines == ["1", "2"] || lines == ["2", "2"], "{lines:?}");
-    lab.assert_nothing_left();
-});
-
 as_everyone!(nothing_is_left_of_mounts, TOOLS, |lab| {
     let bench = Bench::new(lab);
     let built = bench.build(
@@ -222,5 +152,19 @@ as_everyone!(nothing_is_left_of_mounts, TOOLS, |lab| {
          for gone in new opt run etc/hosts etc/resolv.conf etc/hostname; do test ! -e /w/$gone || echo said left $gone; done\n",
     );
     assert_eq!(said(&built), ["/w/home: /w/tmp: kept"]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(names_that_nobody_has, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    for instructions in [
+        "COPY --chown=ghost a.txt /",
+        "COPY --chown=0:ghost a.txt /",
+        "USER ghost\nWORKDIR /new",
+        "USER ghost\nRUN true",
+    ] {
+        let context = bench.context(&format!("FROM base\n{instructions}\n"));
+        lab.try_build([&context]).assert_refused(1, &["named \"ghost\"", "Dockerfile:"]);
+    }
     lab.assert_nothing_left();
 });

@@ -19,10 +19,12 @@ use crate::sandbox::{BindSource, Mount, MountKind};
 use crate::solve::Inputs;
 use crate::store::CacheMount;
 use dockerfile_parser::ast;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use url::Url;
 
 /// The most that is read of a secret, in bytes, as in BuildKit.
 const SECRET_LIMIT: u64 = 500 << 10;
@@ -197,6 +199,26 @@ impl StepWorker {
 
 fn target(mount: &ast::Mount) -> PathBuf {
     PathBuf::from(mount.target.as_deref().unwrap_or("/"))
+}
+
+/// The `Authorization` for the host of `url`, by the secrets that BuildKit has for it: `HTTP_AUTH_HEADER_host` is all of it,
+/// `HTTP_AUTH_TOKEN_host` is a token.
+///
+/// # Errors
+/// As [`read_secret`], and when it is no text.
+pub fn http_authorization(
+    secrets: &BTreeMap<String, SecretSource>,
+    url: &Url,
+) -> std::io::Result<Option<String>> {
+    let Some(host) = url.host_str() else { return Ok(None) };
+    for (name, scheme) in [("HEADER", ""), ("TOKEN", "Bearer ")] {
+        let id = format!("HTTP_AUTH_{name}_{}", host.trim_matches(['[', ']']));
+        let Some(source) = secrets.get(&id) else { continue };
+        let value = String::from_utf8(read_secret(source)?)
+            .map_err(|_| std::io::Error::other(format!("the secret {id:?} is no text")))?;
+        return Ok(Some(format!("{scheme}{}", value.trim())));
+    }
+    Ok(None)
 }
 
 /// The value of a secret.

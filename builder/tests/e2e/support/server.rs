@@ -19,6 +19,8 @@ pub(crate) struct Page {
     pub(crate) headers: Vec<(String, String)>,
     /// Where it redirects to.
     pub(crate) location: Option<String>,
+    /// The `Authorization` without which it is not given.
+    pub(crate) authorization: Option<String>,
 }
 
 impl From<&str> for Page {
@@ -70,8 +72,12 @@ fn serve(stream: &TcpStream, pages: &Mutex<BTreeMap<String, Page>>, log: &Mutex<
     let path = request.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
     let page = pages.lock().expect("no test panicked with it").get(&path).cloned();
     let asked_tag = headers.iter().find_map(|line| line.strip_prefix("if-none-match: "));
+    let authorization = headers.iter().find_map(|line| line.strip_prefix("authorization: "));
     let (status, page) = match page {
         None => ("404 Not Found", Page::default()),
+        Some(page) if page.authorization.is_some() && page.authorization.as_deref() != authorization => {
+            ("401 Unauthorized", Page::default())
+        }
         Some(page) if page.location.is_some() => ("302 Found", page),
         Some(page)
             if page.headers.iter().any(|(name, tag)| name == "ETag" && Some(tag.as_str()) == asked_tag) =>
