@@ -12,6 +12,7 @@ use crate::lockfile::{LockFile, LockFileError};
 use crate::progress::Progress;
 use crate::remote::redacted;
 use crate::request::{BuildRequest, ContextSource, DockerfileSource};
+use crate::steps::http_authorization;
 use crate::store::Store;
 use dockerfile_parser::ast::Dockerfile;
 use dockerfile_parser::diagnostic::Diagnostic;
@@ -114,7 +115,11 @@ pub async fn lock(
                     if locking.file.files.contains_key(&url) {
                         continue;
                     }
-                    let fetched = http::fetch(&client, store, &op.url, None, true, &|_, _| {}).await;
+                    let authorization =
+                        http_authorization(&request.secrets, &op.url).map_err(|error| failed(&error))?;
+                    let authorization = authorization.as_deref();
+                    let fetched =
+                        http::fetch(&client, store, &op.url, None, true, authorization, &|_, _| {}).await;
                     let digest = fetched.map_err(|error| failed(&error))?.digest;
                     locking.file.files.insert(url, digest);
                 }
