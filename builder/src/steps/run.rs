@@ -33,8 +33,11 @@ impl StepWorker {
     ) -> Result<ActiveSnapshot, Cause> {
         let user_namespace = self.emulated(vertex, run).await?;
         let active = self.begin(&lowers)?;
-        let Prepared { mut mounts, env, secrets, held } = self.mounts(vertex, run, inputs).await?;
-        self.compare_with_context(vertex, inputs).await?;
+        let Prepared { mut mounts, env, secrets, held, as_looked_up } =
+            self.mounts(vertex, run, inputs).await?;
+        if !as_looked_up {
+            self.takes_other(vertex);
+        }
         if let Some(script) = &run.script {
             mounts.push(Mount {
                 target: Path::new("/dev/pipes").join(&script.name),

@@ -30,17 +30,19 @@ impl Taken {
         self.lock().get(&vertex).map(|looked_up| looked_up.reads.clone()).unwrap_or_default()
     }
 
-    /// Whether `vertex` would be looked up under another key now. That is kept in mind.
+    /// Whether `vertex` would be looked up under another key now.
     pub(super) fn is_other(&self, vertex: VertexId, now: Option<ContentId>) -> bool {
-        let mut all = self.lock();
-        let Some(looked_up) = all.get_mut(&vertex).filter(|looked_up| looked_up.key != now) else {
-            return false;
-        };
-        looked_up.key = None;
-        true
+        self.lock().get(&vertex).is_some_and(|looked_up| looked_up.key != now)
     }
 
-    /// Whether [`is_other`](Self::is_other) was true once.
+    /// `vertex` takes something else than what it was looked up by.
+    pub(super) fn takes_other(&self, vertex: VertexId) {
+        if let Some(looked_up) = self.lock().get_mut(&vertex) {
+            looked_up.key = None;
+        }
+    }
+
+    /// Whether `vertex` [takes something else](Self::takes_other).
     pub(super) fn has_changed(&self, vertex: VertexId) -> bool {
         self.lock().get(&vertex).is_some_and(|looked_up| looked_up.key.is_none())
     }

@@ -3,7 +3,7 @@
 use super::error::{Cause, StepError};
 use super::fetch::Fetched;
 use super::key;
-use super::mounts::Renewed;
+use super::mounts::{Copies, Renewed};
 use super::state::{Layer, Rootfs};
 use super::taken::Taken;
 use super::{Contexts, commit, leftovers};
@@ -80,6 +80,8 @@ pub struct StepWorker {
     pub(super) taken: Taken,
     /// Cache mounts that this build began anew.
     pub(super) renewed: Renewed,
+    /// What bind mounts show of contexts.
+    pub(super) copies: Copies,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -97,8 +99,8 @@ impl StepWorker {
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
         let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
         let (fetched, findings, taken) = (Fetched::default(), Mutex::default(), Taken::default());
-        let renewed = Renewed::default();
-        Self { graph, around, stopped, unpacked, findings, taken, renewed, fetched, on_done }
+        let (renewed, copies) = (Renewed::default(), Copies::default());
+        Self { graph, around, stopped, unpacked, findings, taken, renewed, copies, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -268,27 +270,32 @@ impl StepWorker {
         Ok((key::content(self.vertex(vertex), inputs, &found), reads))
     }
 
-    /// After a step has copied from a context: looks again, so that what was copied is never remembered as the result
-    /// of what was there before. That costs a `stat` for each file.
+    /// After a COPY: looks again at the context, so that what was copied is never remembered as the result of what was
+    /// there before. That costs a `stat` for each file.
     pub(super) async fn compare_with_context(
         &self,
         vertex: VertexId,
         inputs: &Inputs<Rootfs>,
     ) -> Result<(), Cause> {
-        let changing = |origin: &Origin| matches!(origin, Origin::Context | Origin::Named(_));
-        let reads_context = match &self.vertex(vertex).op {
-            Op::Copy(copy) => copy.takes_paths() && changing(&copy.origin),
-            Op::Run(run) => run.mounts.iter().any(|mount| changing(&mount.from)),
-            _ => false,
-        };
-        if reads_context && self.taken.is_other(vertex, self.key_of_content(vertex, inputs).await?.0) {
-            self.around.progress.warn(format!(
-                "warning: {}: files of the context changed since the build looked at them; the step has the new ones \
-                 or some of both, and will run again in the next build",
-                self.vertex(vertex).name
-            ));
+        let Op::Copy(copy) = &self.vertex(vertex).op else { return Ok(()) };
+        let changing = matches!(copy.origin, Origin::Context | Origin::Named(_));
+        if copy.takes_paths() && changing {
+            let (now, _) = self.key_of_content(vertex, inputs).await?;
+            if self.taken.is_other(vertex, now) {
+                self.takes_other(vertex);
+            }
         }
         Ok(())
+    }
+
+    /// A step takes something else from a context than what it was looked up by: the result is not remembered.
+    pub(super) fn takes_other(&self, vertex: VertexId) {
+        self.taken.takes_other(vertex);
+        self.around.progress.warn(format!(
+            "warning: {}: files of the context changed since the build looked at them; the step has the new ones or \
+             some of both, and will run again in the next build",
+            self.vertex(vertex).name
+        ));
     }
 
     /// Starts a snapshot on `lowers`, the top one first. Its own top directory is `/` of the mount, so it takes the

@@ -16,6 +16,7 @@ use crate::rootfs::Root;
 use crate::sandbox::{BindSource, Mount, MountKind};
 use crate::solve::Inputs;
 use crate::steps::StepWorker;
+use crate::steps::contexts::Tree;
 use crate::steps::error::Cause;
 use crate::steps::state::Rootfs;
 use crate::store::{CacheMount, CacheMountUse};
@@ -49,19 +50,23 @@ impl Renewed {
     }
 }
 
+/// The name of the directory that a mount of a RUN shows, and its seed; `None` for one that is no cache.
+type Named = Option<(String, Option<ContentId>)>;
+
 /// One directory that a RUN uses.
 struct Cache<'r> {
     /// The first mount that shows it.
     bound: &'r RunMount,
     /// The strictest way of all mounts that show it.
     sharing: Sharing,
+    /// What it begins with.
+    seed: Option<ContentId>,
     /// It must not have been there before.
     anew: bool,
 }
 
-/// What `from` and `source` of a cache mount bring, without a look at it when it is what a step made; `None` when there
-/// is nothing.
-pub(super) fn seed_of_step(bound: &RunMount, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
+/// Names the source of a cache mount by all that its step made.
+fn seed_of_step(bound: &RunMount, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
     let Origin::Step(id) = &bound.from else { return None };
     let mut encoder = Encoder::new("slipway seed v1");
     encoder.id(&inputs.reads.get(id)?.content).text(source::source(bound));
@@ -90,15 +95,15 @@ fn has_beginning(bound: &RunMount) -> bool {
 }
 
 /// The directories of a RUN by name, which is the order to lock them in.
-fn distinct<'r>(run: &'r RunOp, names: &[Option<String>], anew: bool) -> BTreeMap<String, Cache<'r>> {
+fn distinct<'r>(run: &'r RunOp, names: &[Named], anew: bool) -> BTreeMap<String, Cache<'r>> {
     let mut caches: BTreeMap<String, Cache<'r>> = BTreeMap::new();
     for (bound, name) in run.mounts.iter().zip(names) {
-        let Some(name) = name else { continue };
+        let Some((name, seed)) = name else { continue };
         let sharing = bound.mount.sharing;
         caches
             .entry(name.clone())
             .and_modify(|cache| cache.sharing = stricter(cache.sharing, sharing))
-            .or_insert(Cache { bound, sharing, anew: anew && has_beginning(bound) });
+            .or_insert(Cache { bound, sharing, seed: *seed, anew: anew && has_beginning(bound) });
     }
     caches
 }
@@ -113,24 +118,28 @@ fn stricter(a: Sharing, b: Sharing) -> Sharing {
 }
 
 impl StepWorker {
-    /// Makes the cache mounts of a RUN, each at its place in `mounts`. `seeds` are the contents of their seeds.
+    /// Makes the cache mounts of a RUN; says which of its mounts each is. `contents` are those that the RUN was looked up
+    /// by.
     pub(super) async fn caches(
         &self,
         vertex: VertexId,
         run: &RunOp,
         inputs: &Inputs<Rootfs>,
-        seeds: &[Option<ContentId>],
+        contents: &[Option<ContentId>],
         prepared: &mut Prepared,
     ) -> Result<Vec<(usize, Mount)>, Cause> {
-        let names: Vec<Option<String>> = run
-            .mounts
-            .iter()
-            .enumerate()
-            .map(|(index, bound)| {
-                let seed = seeds.get(index).and_then(Option::as_ref);
-                (bound.mount.kind == ast::MountKind::Cache).then(|| name(bound, seed))
-            })
-            .collect();
+        let mut names = Vec::with_capacity(run.mounts.len());
+        for (index, bound) in run.mounts.iter().enumerate() {
+            if bound.mount.kind != ast::MountKind::Cache {
+                names.push(None);
+                continue;
+            }
+            let seed = self.seed(bound, inputs).await?;
+            if bound.from != Origin::Empty && Some(&seed) != contents.get(index) {
+                prepared.as_looked_up = false;
+            }
+            names.push(Some((name(bound, seed.as_ref()), seed)));
+        }
         let mut used = BTreeMap::new();
         for (name, cache) in distinct(run, &names, self.vertex(vertex).ignore_cache) {
             let mount = self.use_cache(vertex, &name, &cache, inputs).await?;
@@ -138,7 +147,7 @@ impl StepWorker {
         }
         let mut mounts = Vec::new();
         for (index, (bound, name)) in run.mounts.iter().zip(&names).enumerate() {
-            let Some(cache) = name.as_ref().and_then(|name| used.get(name)) else { continue };
+            let Some(cache) = name.as_ref().and_then(|(name, _)| used.get(name)) else { continue };
             let directory = shown(bound, cache)?;
             let kind = MountKind::Bind {
                 source: BindSource::Fd(directory),
@@ -149,6 +158,26 @@ impl StepWorker {
         }
         prepared.held.extend(used.into_values().map(super::Held::Cache));
         Ok(mounts)
+    }
+
+    /// Names what a cache mount begins with; `None` for nothing.
+    pub(super) async fn seed(
+        &self,
+        bound: &RunMount,
+        inputs: &Inputs<Rootfs>,
+    ) -> Result<Option<ContentId>, Cause> {
+        match &bound.from {
+            Origin::Empty => Ok(None),
+            // Without a look at it: most often there is a directory that began with it.
+            Origin::Step(_) => Ok(seed_of_step(bound, inputs)),
+            Origin::Context | Origin::Named(_) => {
+                let Some(tree) = self.origin(&bound.from, inputs).await? else {
+                    return Ok(Some(Rootfs::empty().content));
+                };
+                let bound = bound.clone();
+                blocking(move || source::content(&bound, &tree)).await.map(Some)
+            }
+        }
     }
 
     /// The directory of `cache`, used in its way.
@@ -226,7 +255,8 @@ impl StepWorker {
         }
         let seed = self.origin(&cache.bound.from, inputs).await?;
         let (store, name_of_it) = (store.clone(), name.to_owned());
-        let (bound, cancellation) = (cache.bound.clone(), self.around.cancellation.clone());
+        let (bound, content) = (cache.bound.clone(), cache.seed);
+        let cancellation = self.around.cancellation.clone();
         blocking(move || {
             let new = store.new_cache_mount()?;
             match &seed {
@@ -238,6 +268,11 @@ impl StepWorker {
                     let spec = source::copy_spec(&bound, Path::new("/"));
                     copy::copy_until(&spec, &tree, &to, &cancellation)?;
                     own(new.path(), &bound.mount, top)?;
+                    if matches!(seed, Tree::Context(_)) && Some(source::content(&bound, seed)?) != content {
+                        // Under this name it would be taken for something else for ever.
+                        let why = "its seed changed while it was copied: build again".to_owned();
+                        return Err(Cause::Mount { target: target(&bound.mount).display().to_string(), why });
+                    }
                 }
             }
             Ok::<_, Cause>(new.keep(&name_of_it)?)
@@ -383,8 +418,8 @@ mod tests {
         ];
         let specs = mounts.map(|(spec, _)| bound(&format!("type=cache,{spec}"), Origin::Empty));
         let run = run(specs.to_vec());
-        let mut names: Vec<Option<String>> = run.mounts.iter().map(|bound| Some(name(bound, None))).collect();
-        let ways = |names: &[Option<String>]| -> Vec<(String, Sharing, bool)> {
+        let mut names: Vec<Named> = run.mounts.iter().map(|bound| Some((name(bound, None), None))).collect();
+        let ways = |names: &[Named]| -> Vec<(String, Sharing, bool)> {
             let id = |name: &str| name.split('\0').next().unwrap_or_default().to_owned();
             distinct(&run, names, true)
                 .iter()

@@ -1,8 +1,10 @@
 //! `RUN --mount`: what each becomes in the sandbox.
 
+mod bind;
 mod cache;
 mod source;
 
+pub(super) use bind::{Copies, Temporary};
 pub(super) use cache::Renewed;
 
 use super::StepWorker;
@@ -11,10 +13,8 @@ use super::state::Rootfs;
 use crate::agent::Proxy;
 use crate::blocking::blocking;
 use crate::content::ContentId;
-use crate::copy;
-use crate::graph::{Origin, RunMount, RunOp, VertexId};
+use crate::graph::{Origin, RunOp, VertexId};
 use crate::request::SecretSource;
-use crate::rootfs::Root;
 use crate::sandbox::{BindSource, Mount, MountKind};
 use crate::solve::Inputs;
 use crate::store::CacheMount;
@@ -28,11 +28,8 @@ use url::Url;
 
 /// The most that is read of a secret, in bytes, as in BuildKit.
 const SECRET_LIMIT: u64 = 500 << 10;
-/// What the copy of a bind mount's source is called.
-const COPIED: &str = "copied";
 
 /// The mounts of one RUN, ready for the sandbox.
-#[derive(Default)]
 pub(super) struct Prepared {
     pub(super) mounts: Vec<Mount>,
     /// Environment variables that are secrets.
@@ -41,11 +38,15 @@ pub(super) struct Prepared {
     pub(super) secrets: Vec<Vec<u8>>,
     /// Held while the program runs.
     pub(super) held: Vec<Held>,
+    /// What is shown of contexts is what was there when the RUN was looked up.
+    pub(super) as_looked_up: bool,
 }
 
 /// Something that ends with the program. It is only dropped.
 pub(super) enum Held {
     Cache(#[expect(dead_code, reason = "held")] CacheMount),
+    Copy(#[expect(dead_code, reason = "held")] Arc<Temporary>),
+    Changes(#[expect(dead_code, reason = "held")] Temporary),
     Agent(#[expect(dead_code, reason = "held")] Proxy),
 }
 
@@ -61,23 +62,21 @@ impl StepWorker {
         for bound in &run.mounts {
             contents.push(match (bound.mount.kind, &bound.from) {
                 (ast::MountKind::Bind, Origin::Empty) => Some(Rootfs::empty().content),
-                (ast::MountKind::Cache, Origin::Step(_)) => cache::seed_of_step(bound, inputs),
-                (ast::MountKind::Bind | ast::MountKind::Cache, from) => {
-                    match self.origin(from, inputs).await? {
-                        None => None,
-                        Some(tree) => {
-                            let bound = bound.clone();
-                            Some(blocking(move || source::content(&bound, &tree)).await?)
-                        }
+                (ast::MountKind::Bind, from) => match self.origin(from, inputs).await? {
+                    None => Some(Rootfs::empty().content),
+                    Some(tree) => {
+                        let bound = bound.clone();
+                        Some(blocking(move || source::content(&bound, &tree)).await?)
                     }
-                }
+                },
+                (ast::MountKind::Cache, _) => self.seed(bound, inputs).await?,
                 _ => None,
             });
         }
         Ok(contents)
     }
 
-    /// Makes the mounts of a RUN, whose sources are to have `contents`.
+    /// Makes the mounts of a RUN.
     pub(super) async fn mounts(
         &self,
         vertex: VertexId,
@@ -85,12 +84,21 @@ impl StepWorker {
         inputs: &Inputs<Rootfs>,
     ) -> Result<Prepared, Cause> {
         let contents = self.taken.reads(vertex);
-        let mut prepared = Prepared::default();
+        let mut prepared = Prepared {
+            mounts: Vec::new(),
+            env: Vec::new(),
+            secrets: Vec::new(),
+            held: Vec::new(),
+            as_looked_up: true,
+        };
         let mut mounts = Vec::with_capacity(run.mounts.len());
         for (index, bound) in run.mounts.iter().enumerate() {
             let mount = &bound.mount;
             let made = match mount.kind {
-                ast::MountKind::Bind => Some(self.bind(bound, inputs).await?),
+                ast::MountKind::Bind => {
+                    let content = contents.get(index).copied().flatten();
+                    Some(self.bind(bound, content, inputs, &mut prepared).await?)
+                }
                 // Locks of caches are taken last, so that nobody waits for our copies.
                 ast::MountKind::Cache => None,
                 ast::MountKind::Tmpfs => {
@@ -108,35 +116,6 @@ impl StepWorker {
         mounts.sort_by_key(|(index, _)| *index);
         prepared.mounts = mounts.into_iter().map(|(_, mount)| mount).collect();
         Ok(prepared)
-    }
-
-    /// A bind mount shows a copy: writing to it must not change its source, and what an ignore file hides must not be
-    /// seen. What a step made is shown as it is when it cannot be written.
-    async fn bind(&self, bound: &RunMount, inputs: &Inputs<Rootfs>) -> Result<Mount, Cause> {
-        let mount = &bound.mount;
-        let where_to = target(mount);
-        let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
-        let kind = |source, read_only| MountKind::Bind { source, read_only, recursive: false };
-        if let (Origin::Step(id), true) = (&bound.from, mount.read_only)
-            && let Some(rootfs) = inputs.reads.get(id)
-        {
-            let lowers = self.directories(rootfs).await?;
-            let source = BindSource::View { lowers, path: PathBuf::from(source) };
-            return Ok(Mount { target: where_to, kind: kind(source, true) });
-        }
-        let into = self.around.store.scratch_dir()?;
-        let tree = self.origin(&bound.from, inputs).await?;
-        let spec = source::copy_spec(bound, &Path::new("/").join(COPIED));
-        let copied = into.clone();
-        blocking(move || {
-            let Some(tree) = tree else { return Ok(()) };
-            let to = Root::open(&copied).map_err(Cause::io("open a scratch directory"))?;
-            copy::copy(&spec, &tree.tree(), &to)?;
-            Ok::<_, Cause>(())
-        })
-        .await?;
-        let shown = into.join(COPIED);
-        Ok(Mount { target: where_to, kind: kind(BindSource::Path(shown), mount.read_only) })
     }
 
     /// An SSH agent: a socket, and for the first of them the variable that says where. Planning refused a required one
