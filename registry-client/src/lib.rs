@@ -38,4 +38,6 @@ pub mod referrers;
 mod transport;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod testing;
