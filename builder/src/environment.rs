@@ -3,6 +3,7 @@
 
 use crate::cancel::Cancellation;
 use crate::registry::Registries;
+use registry_client::credentials::AuthText;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -20,6 +21,8 @@ pub struct Environment {
     /// `$REGISTRY_AUTH_FILE`; `config.json` in `$DOCKER_CONFIG` or `~/.docker`; and, unless the first is set, the
     /// `containers/auth.json` of the runtime and configuration directories.
     pub auth_files: Vec<PathBuf>,
+    /// `$DOCKER_AUTH_CONFIG`: the text of such a file, which goes before them, as CI services give it.
+    pub auth_text: Option<AuthText>,
     /// Where to find what the machine says about registries: the file `$CONTAINERS_REGISTRIES_CONF`, or those of the
     /// user and of `/etc/containers`; and the `certs.d` directories of both and of Docker.
     pub registries: Registries,

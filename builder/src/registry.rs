@@ -24,7 +24,8 @@ pub struct Registries {
 pub fn credentials(environment: &Environment) -> Store {
     let helper_directories =
         environment.path.as_ref().map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
-    Store { helper_directories, ..Store::new(environment.auth_files.clone()) }
+    let text = environment.auth_text.clone();
+    Store { helper_directories, text, ..Store::new(environment.auth_files.clone()) }
 }
 
 /// A client that finds credentials there. Cheap: nothing is read or connected before the first request.

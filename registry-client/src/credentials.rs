@@ -13,7 +13,7 @@ use crate::auth::Credentials;
 use file::AuthFile;
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -67,6 +67,21 @@ pub enum Kept {
     Helper(String),
 }
 
+/// The text of a credentials file that is in no file, but in an environment variable of CI, say. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthText {
+    /// What messages call it.
+    pub name: String,
+    /// As in a file.
+    pub text: Vec<u8>,
+}
+
+impl fmt::Debug for AuthText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthText({}, <redacted>)", self.name)
+    }
+}
+
 /// Credentials of registries, read at each question, so that a login in between counts.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -80,6 +95,8 @@ pub struct Store {
     pub helper_timeout: Duration,
     /// Credentials that are in no file; they go before the files.
     pub fixed: BTreeMap<String, Credentials>,
+    /// What is read before the files; nothing is written there.
+    pub text: Option<AuthText>,
 }
 
 impl Default for Store {
@@ -91,6 +108,7 @@ impl Default for Store {
             helper_directories: Vec::new(),
             helper_timeout: Duration::from_secs(60),
             fixed: BTreeMap::new(),
+            text: None,
         }
     }
 }
@@ -118,8 +136,9 @@ impl Store {
         if let Some(credentials) = self.fixed.get(registry) {
             return Ok(Some(credentials.clone()));
         }
-        for path in &self.read {
-            let Some(file) = AuthFile::read(path)? else { continue };
+        let text = self.text.iter().map(|text| AuthFile::parse(Path::new(&text.name), &text.text).map(Some));
+        for file in text.chain(self.read.iter().map(|path| AuthFile::read(path))) {
+            let Some(file) = file? else { continue };
             if let Some(helper) = file.helper_for(registry, repository) {
                 let server = key::canonical(registry);
                 if let Some(credentials) = self.helper(&helper).get(&server).await? {

@@ -56,6 +56,9 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// How long the server may be silent, or take no bytes.
     pub idle_timeout: Duration,
+    /// How long a request may take in all, retries included: a manifest, a look-up. Blobs take what they take, as long as they
+    /// move.
+    pub total_timeout: Duration,
     /// What is retried, and when.
     pub retry: RetryPolicy,
     /// Blobs that are pulled from one registry at once; as many may be pushed at once beside them, and as many small
@@ -79,6 +82,7 @@ impl Default for ClientOptions {
             extra_ca_pem: Vec::new(),
             connect_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            total_timeout: Duration::from_secs(15 * 60),
             retry: RetryPolicy::default(),
             connections_per_registry: 4,
             ranges: RangePolicy::default(),

@@ -4,6 +4,7 @@ use crate::cancel::Cancellation;
 use crate::environment::Environment;
 use crate::registry::Registries;
 use registry_client::configuration::ConfigurationFiles;
+use registry_client::credentials::AuthText;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -62,6 +63,8 @@ pub fn resolve(
         },
         boot_id: text("SLIPWAY_BOOT_ID"),
         auth_files: auth_files.into_iter().flatten().collect(),
+        auth_text: set("DOCKER_AUTH_CONFIG")
+            .map(|text| AuthText { name: "DOCKER_AUTH_CONFIG".to_owned(), text: text.into_encoded_bytes() }),
         registries: Registries { files, ..Registries::default() },
         git_variables: git_variables(&set),
         known_hosts: home.as_deref().map(|home| home.join(".ssh/known_hosts")).filter(|path| path.exists()),
@@ -209,6 +212,13 @@ mod tests {
             let want: Vec<_> = want.iter().map(PathBuf::from).collect();
             assert_eq!(environment(1000, variables).auth_files, want, "{variables:?}");
         }
+    }
+
+    #[test]
+    fn credentials_of_ci() {
+        assert_eq!(environment(0, &[]).auth_text, None);
+        let text = environment(0, &[("DOCKER_AUTH_CONFIG", "{}")]).auth_text.unwrap();
+        assert_eq!((text.name.as_str(), &text.text[..]), ("DOCKER_AUTH_CONFIG", &b"{}"[..]));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::support::bases;
 use crate::support::lab::{Lab, as_everyone};
 use crate::support::output::Build;
 use crate::support::registry::{Registry, free_address};
-use crate::support::tools::{output, run, tool};
+use crate::support::tools::{both, output, run, tool};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -56,8 +56,15 @@ as_everyone!(passwords, TOOLS, |lab| {
     let pushed = registry.reference("private/result:1");
     lab.build([Path::new("--push"), Path::new("-t"), Path::new(&pushed), &context]);
 
-    // The same by `login`, which reads the password from standard input.
+    // The same in a variable, as CI services do.
     std::fs::remove_file(lab.path("docker/config.json")).expect("the file was made");
+    for (secret, status) in [("c29tZW9uZTp3cm9uZw==", Some(1)), ("c29tZW9uZTpvcGVuc2VzYW1l", Some(0))] {
+        let mut pull = lab.command(["pull", "-q", &pushed]);
+        let pulled = output(pull.env("DOCKER_AUTH_CONFIG", configuration(secret)));
+        assert_eq!(pulled.status.code(), status, "{}", both(&pulled));
+    }
+
+    // The same by `login`, which reads the password from standard input.
     for (password, succeeds) in [("wrong", false), ("opensesame", true)] {
         let input = lab.file("password", password);
         let mut login = lab.command(["login", "-u", "someone", "--password-stdin", &registry.name()]);

@@ -39,11 +39,16 @@ impl AuthFile {
             Err(_) if path.try_exists().is_err() => return Ok(None),
             Err(source) => return Err(CredentialsError::Read { path: path.to_owned(), source }),
         };
+        Self::parse(path, &bytes).map(Some)
+    }
+
+    /// Reads the text of a file; `path` is for messages, and to write it again.
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CredentialsError> {
         if bytes.trim_ascii().is_empty() {
-            return Ok(Some(Self::empty(path)));
+            return Ok(Self::empty(path));
         }
         let malformed = |why: String| CredentialsError::Malformed { path: path.to_owned(), why };
-        let json: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        let json: Value = serde_json::from_slice(bytes).map_err(|error| {
             malformed(format!("it is no JSON (line {}, column {})", error.line(), error.column()))
         })?;
         let Value::Object(json) = json else { return Err(malformed("it is no JSON object".to_owned())) };
@@ -52,7 +57,7 @@ impl AuthFile {
                 return Err(malformed(format!("{name:?} in it is no object")));
             }
         }
-        Ok(Some(Self { path: path.to_owned(), json }))
+        Ok(Self { path: path.to_owned(), json })
     }
 
     /// The helper that keeps the credentials of a registry.

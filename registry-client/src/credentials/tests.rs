@@ -140,6 +140,26 @@ async fn damaged_files_are_named_and_show_no_secret() {
 }
 
 #[tokio::test]
+async fn a_text_goes_before_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.json");
+    // user:file and user:text.
+    fs::write(&path, r#"{"auths":{"a":{"auth":"dXNlcjpmaWxl"},"b":{"auth":"dXNlcjpmaWxl"}}}"#).unwrap();
+    let text = |text: &str| Some(AuthText { name: "DOCKER_AUTH_CONFIG".into(), text: text.into() });
+    let mut store =
+        Store { text: text(r#"{"auths":{"a":{"auth":"dXNlcjp0ZXh0"}}}"#), ..Store::new(vec![path.clone()]) };
+    assert_eq!(store.get("a", None).await.unwrap(), Some(Credentials::password("user", "text")));
+    assert_eq!(store.get("b", None).await.unwrap(), Some(Credentials::password("user", "file")));
+    assert!(!format!("{store:?}").contains("dXNlcjp0ZXh0"));
+    store.save("a", &Credentials::password("user", "new")).await.unwrap();
+    assert!(fs::read_to_string(&path).unwrap().contains("dXNlcjpuZXc"), "a login is kept in the file");
+    store.text = text("dXNlcjp0ZXh0");
+    let error = store.get("a", None).await.unwrap_err().to_string();
+    assert!(error.starts_with("DOCKER_AUTH_CONFIG is no credentials file"), "{error}");
+    assert!(!error.contains("dXNlcjp0ZXh0"), "{error}");
+}
+
+#[tokio::test]
 async fn saving_keeps_all_else() {
     let config = json!({
         "zeta": 1, "auths": { "old.io": { "auth": "bWU6b2xk", "email": "x" } }, "HttpHeaders": { "A": "b" }, "alpha": [2],

@@ -169,12 +169,27 @@ pub(super) async fn read(
 impl Transport {
     /// Makes a request, and makes it again while that may help.
     pub(crate) async fn send(&self, registry: &Registry, call: &Call) -> Result<Answer, RequestError> {
-        let mut backoff = Backoff::new(&self.options.retry);
-        loop {
-            match self.attempt(registry, call).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => backoff.pause(error).await?,
+        self.in_time(&call.asked, async {
+            let mut backoff = Backoff::new(&self.options.retry);
+            loop {
+                match self.attempt(registry, call).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => backoff.pause(error).await?,
+                }
             }
+        })
+        .await
+    }
+
+    async fn in_time<T>(
+        &self,
+        asked: &Asked,
+        work: impl Future<Output = Result<T, RequestError>>,
+    ) -> Result<T, RequestError> {
+        let waited = self.options.total_timeout;
+        match tokio::time::timeout(waited, work).await {
+            Ok(result) => result,
+            Err(_) => Err(RequestError::Overdue { asked: asked.clone(), waited }),
         }
     }
 
@@ -195,20 +210,24 @@ impl Transport {
         call: &Call,
         limit: usize,
     ) -> Result<(Url, HeaderMap, Bytes), RequestError> {
-        let mut backoff = Backoff::new(&self.options.retry);
-        loop {
-            let result = match self.attempt(registry, call).await {
-                Ok(answer) => {
-                    let (url, headers) = (answer.response.url().clone(), answer.response.headers().clone());
-                    answer.bytes(limit).await.map(|bytes| (url, headers, bytes))
+        self.in_time(&call.asked, async {
+            let mut backoff = Backoff::new(&self.options.retry);
+            loop {
+                let result = match self.attempt(registry, call).await {
+                    Ok(answer) => {
+                        let url = answer.response.url().clone();
+                        let headers = answer.response.headers().clone();
+                        answer.bytes(limit).await.map(|bytes| (url, headers, bytes))
+                    }
+                    Err(error) => Err(error),
+                };
+                match result {
+                    Ok(whole) => return Ok(whole),
+                    Err(error) => backoff.pause(error).await?,
                 }
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(whole) => return Ok(whole),
-                Err(error) => backoff.pause(error).await?,
             }
-        }
+        })
+        .await
     }
 
     /// Makes a request once, or twice if the first was answered with a challenge.

@@ -187,6 +187,14 @@ pub enum RequestError {
         /// How long was waited.
         waited: Duration,
     },
+    /// It took too long, though something moved.
+    #[error("cannot {asked}: it is not done after {} s", waited.as_secs_f32())]
+    Overdue {
+        /// What was asked.
+        asked: Asked,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// The TLS handshake failed.
     #[error(
         "cannot {asked}: no trusted TLS connection: {}; add the registry's CA certificate, or name the registry as insecure",
@@ -257,6 +265,7 @@ impl RequestError {
             | Self::Status { asked, .. }
             | Self::Unreachable { asked, .. }
             | Self::Timeout { asked, .. }
+            | Self::Overdue { asked, .. }
             | Self::Tls { asked, .. }
             | Self::Protocol { asked, .. }
             | Self::Credentials { asked, .. }

@@ -80,6 +80,19 @@ async fn a_silent_server() {
 }
 
 #[tokio::test]
+async fn what_takes_too_long_in_all_ends() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    registry.put_manifest("a", "v1", OCI, &manifest());
+    registry.with(|oddities| oddities.failures = vec![(503, Some("1".to_owned())); 3].into());
+    let client = Client::new(ClientOptions { total_timeout: Duration::from_millis(200), ..options() });
+    let start = Instant::now();
+    let error = request_error(client.manifest(&registry.reference("a:v1")).await.unwrap_err());
+    assert!(matches!(error, RequestError::Overdue { .. }), "{error}");
+    assert!(error.to_string().ends_with("it is not done after 0.2 s"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn a_slow_upload_is_not_a_silent_one() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     let client = Client::new(ClientOptions { idle_timeout: Duration::from_millis(600), ..options() });
