@@ -1,10 +1,11 @@
 //! From a DiffID to an unpacked layer.
 
 use super::layout::blob_path;
-use super::{BaseError, Bases, Known, Owners, Source};
+use super::{BaseError, Bases, Known, Source};
 use crate::blocking::blocking;
 use crate::layer::{self, ApplyLimits, ApplyOptions};
 use crate::progress::{Event, StepId};
+use crate::rootfs::Owners;
 use crate::store::{LayerBlob, LayerBuilder, LayerDir, Store};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -136,10 +137,10 @@ impl Bases {
 
     /// Unpacks a blob of the store.
     async fn unpack_file(&self, layer: DiffId, blob: PathBuf) -> Result<PathBuf, BaseError> {
-        let (store, owners) = (self.store.clone(), self.owners);
+        let store = self.store.clone();
         blocking(move || {
             let file = std::fs::File::open(blob).map_err(|source| BaseError::Read { layer, source })?;
-            unpack(&store, layer, file, owners)
+            unpack(&store, layer, file)
         })
         .await
     }
@@ -152,7 +153,7 @@ impl Bases {
         chunks: mpsc::Receiver<io::Result<Bytes>>,
         step: StepId,
     ) -> Result<PathBuf, BaseError> {
-        let (store, owners, progress) = (self.store.clone(), self.owners, self.progress.clone());
+        let (store, progress) = (self.store.clone(), self.progress.clone());
         let descriptor = descriptor.clone();
         blocking(move || {
             let item = descriptor.digest.short();
@@ -163,7 +164,7 @@ impl Bases {
             let mut writer = store.blobs().writer_for(&descriptor)?;
             let mut tee =
                 Chunks { chunks, now: Bytes::new(), copy: &mut writer, told: &told, count: 0, last_told: 0 };
-            let path = unpack(&store, layer, &mut tee, owners)?;
+            let path = unpack(&store, layer, &mut tee)?;
             told(tee.count);
             writer.commit(Some(&descriptor))?;
             let blob = LayerBlob {
@@ -180,16 +181,11 @@ impl Bases {
 }
 
 /// Decompresses, hashes and applies a layer.
-fn unpack(
-    store: &Store,
-    layer: DiffId,
-    blob: impl Read + Send,
-    owners: Owners,
-) -> Result<PathBuf, BaseError> {
+fn unpack(store: &Store, layer: DiffId, blob: impl Read + Send) -> Result<PathBuf, BaseError> {
     let builder: LayerBuilder = store.layers().begin(layer)?;
     let options = ApplyOptions {
         limits: ApplyLimits::default(),
-        ignore_chown: owners == Owners::Flattened,
+        ignore_chown: store.owners() == Owners::Flattened,
         // A user namespace cannot hold device nodes; a sandbox has its own in /dev.
         skip_denied_devices: true,
     };

@@ -32,21 +32,11 @@ use tokio::sync::{OnceCell, Semaphore};
 /// Layers that are downloaded and unpacked at once.
 const LAYERS_AT_ONCE: usize = 4;
 
-/// What bases do to an id that cannot be given to a file: a user namespace with a single id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owners {
-    /// Every owner can be set.
-    Kept,
-    /// Files keep the owner they are made with.
-    Flattened,
-}
-
 /// The base images of one build.
 pub struct Bases {
     store: Store,
     client: Client,
     progress: Progress,
-    owners: Owners,
     /// Where each layer that was seen in a manifest can be had.
     known: Mutex<HashMap<DiffId, Known>>,
     /// Layers that were found or made. A store that is open loses none, so nobody looks for them twice.
@@ -67,12 +57,11 @@ struct Known {
 
 impl Bases {
     /// Bases that are kept in `store`, and come from registries by `client`.
-    pub fn new(store: Store, client: Client, progress: Progress, owners: Owners) -> Self {
+    pub fn new(store: Store, client: Client, progress: Progress) -> Self {
         Self {
             store,
             client,
             progress,
-            owners,
             known: Mutex::default(),
             found: Mutex::default(),
             unpacked: Mutex::default(),

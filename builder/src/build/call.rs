@@ -4,7 +4,7 @@ use super::elsewhere;
 use super::error::DockerfileText;
 use super::{BuildError, findings, input, planning};
 use crate::agent::Agents;
-use crate::bases::{Bases, Owners};
+use crate::bases::Bases;
 use crate::environment::Environment;
 use crate::graph::{BaseImages, BaseRequest, Plan, PlanOptions, ResolvedBase, plan, reachable_stages};
 use crate::progress::Progress;
@@ -107,7 +107,7 @@ pub async fn check(
         Ok(parsed) => parsed,
         Err(findings) => return Ok(Checked { file, findings }),
     };
-    let bases = Bases::new(store.clone(), client, progress.clone(), Owners::Kept);
+    let bases = Bases::new(store.clone(), client, progress.clone());
     let targets = match &request.target {
         Some(target) => vec![target.clone()],
         None => (0..parsed.dockerfile.stages.len()).map(|number| number.to_string()).collect(),
@@ -285,7 +285,7 @@ async fn reached(
     let (input, _) = read(request, environment, store, &client, progress).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
-    let bases = Bases::new(store.clone(), client, progress.clone(), Owners::Kept);
+    let bases = Bases::new(store.clone(), client, progress.clone());
     let refused = |diagnostics| super::error::DockerfileError { file: Arc::clone(&file), diagnostics };
     let (options, mut known) = (planning::options(request), Known::default());
     known.graph(&dockerfile, &options, &bases).await.map_err(refused)?;

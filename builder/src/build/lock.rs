@@ -3,7 +3,7 @@
 use super::error::{DockerfileError, DockerfileText};
 use super::{BuildError, call, elsewhere, planning};
 use crate::agent::Agents;
-use crate::bases::{Bases, Owners};
+use crate::bases::Bases;
 use crate::environment::Environment;
 use crate::fetch::git::Git;
 use crate::fetch::http;
@@ -100,7 +100,7 @@ pub async fn lock(
     let dockerfile = call::parsed(&text)?;
     let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
     let git = Git::new(store.clone(), elsewhere::git_access(request, environment, &agents)?);
-    let bases = Bases::new(store.clone(), client.clone(), progress.clone(), Owners::Kept);
+    let bases = Bases::new(store.clone(), client.clone(), progress.clone());
     let mut locking = Locking { text, bases, images: BaseImages::new(), file: LockFile::default() };
     for stage in 0..dockerfile.stages.len() {
         let options = PlanOptions { target: Some(stage.to_string()), ..planning::options(request) };

@@ -25,7 +25,7 @@ pub use input::InputError;
 pub use report::{BuildReport, BuiltImage};
 
 use crate::agent::Agents;
-use crate::bases::{Bases, Owners};
+use crate::bases::Bases;
 use crate::cgroup::Cgroups;
 use crate::emulation::Emulators;
 use crate::environment::Environment;
@@ -35,7 +35,7 @@ use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext
 use crate::solve::{Outcome, Solved, solve};
 use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
 use crate::store::Store;
-use crate::userns::{Mapping, Privilege};
+use crate::userns::Privilege;
 use dockerfile_parser::syntax;
 use layers::LayerJobs;
 use registry_client::client::Client;
@@ -114,11 +114,7 @@ async fn built(
         }
     }
 
-    let owners = match Mapping::detect() {
-        Mapping::Single if privileged => Owners::Flattened,
-        _ => Owners::Kept,
-    };
-    let bases = Arc::new(Bases::new(store.clone(), client.clone(), progress.clone(), owners));
+    let bases = Arc::new(Bases::new(store.clone(), client.clone(), progress.clone()));
     let options = planning::options(request);
     let locked = request.locked.then(|| lock::read(input.path.as_deref())).transpose()?;
     let options = PlanOptions { locked, ..options };

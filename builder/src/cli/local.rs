@@ -4,7 +4,7 @@ use super::Around;
 use super::failure::Failure;
 use crate::environment::Environment;
 use crate::image::{self, StoredImage};
-use crate::rootfs::XattrFlavor;
+use crate::rootfs::{Owners, XattrFlavor};
 use crate::store::{Opener, Store};
 use crate::userns::{self, Privilege};
 use registry_client::descriptor::Descriptor;
@@ -18,7 +18,11 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When it cannot be used.
 pub fn open(environment: &Environment) -> Result<Store, Failure> {
-    let opener = Opener { flavor: XattrFlavor::of_this_process(), boot: environment.boot_id.clone() };
+    let opener = Opener {
+        flavor: XattrFlavor::of_this_process(),
+        owners: Owners::of_this_process(),
+        boot: environment.boot_id.clone(),
+    };
     Ok(Store::open_as(&environment.store_root, opener)?)
 }
 
@@ -181,9 +185,7 @@ pub fn size(store: &Store, image: &StoredImage) -> u64 {
 /// The same of each layer, base first.
 pub fn layer_sizes(store: &Store, image: &StoredImage) -> Vec<u64> {
     let layers = store.layers();
-    let size = |layer: &image::ImageLayer| {
-        layers.get(layer.diff_id).map_or(layer.descriptor.size, |unpacked| unpacked.meta.size)
-    };
+    let size = |layer: &image::ImageLayer| layers.size(layer.diff_id).unwrap_or(layer.descriptor.size);
     image.layers.iter().map(size).collect()
 }
 

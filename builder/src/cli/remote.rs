@@ -4,13 +4,12 @@ use super::display::{self, Display};
 use super::failure::{Failure, UsageError};
 use super::local::{self, Found};
 use super::style::Style;
-use crate::bases::{Bases, Owners, Resolved, Source};
+use crate::bases::{Bases, Resolved, Source};
 use crate::environment::Environment;
 use crate::graph::{BaseKey, BaseName, ResolvedBase};
 use crate::progress::{Event, Progress, StepId};
 use crate::registry;
 use crate::store::Store;
-use crate::userns::{Mapping, Privilege};
 use registry_client::descriptor::Descriptor;
 use registry_client::platform::Platform;
 use registry_client::reference::{DEFAULT_REGISTRY, Reference};
@@ -63,11 +62,7 @@ pub fn fetch(
     let mode = display::mode(None, false, environment, io::stderr().is_terminal())?;
     shown_as(Display::new(mode, style), &format!("fetching {shown}"), async |progress, step| {
         let client = registry::client(environment);
-        let owners = match Mapping::detect() {
-            Mapping::Single if Privilege::detect() != Privilege::Root => Owners::Flattened,
-            _ => Owners::Kept,
-        };
-        let bases = Arc::new(Bases::new(store.clone(), client, progress.clone(), owners));
+        let bases = Arc::new(Bases::new(store.clone(), client, progress.clone()));
         let image = match (found, name) {
             // Without a name its layers are in the store, which is an OCI layout, or nowhere.
             (Some(found), None) => of_store(store, &found.descriptor, platform)?,

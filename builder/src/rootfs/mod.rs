@@ -6,10 +6,12 @@
 mod directories;
 pub(crate) mod mount_api;
 pub mod overlay;
+mod owners;
 pub mod user;
 mod xattr_flavor;
 
 pub use directories::make_directories;
+pub use owners::Owners;
 pub use xattr_flavor::XattrFlavor;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};

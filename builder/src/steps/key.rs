@@ -1,6 +1,7 @@
 //! What a step's key is made of (docs/architecture.md, "Keys").
 //!
-//! In: the operation with every name expanded, the content ids of what it reads, the platform of a RUN. Out: times, values of
+//! In: the operation with every name expanded, the content ids of what it reads, the platform of a RUN, and whether there was but
+//! one id, so that the files of images have lost their owners. Out: times, values of
 //! secrets, proxies, addresses of hosts, limits. `definition` takes whole inputs; `content` takes [`Read`] parts.
 
 use super::state::Rootfs;
@@ -9,16 +10,20 @@ use crate::fetch::git::Commit;
 use crate::graph::{CopyOp, CopySource, HttpOp, Op, Origin, RunOp, Vertex};
 use crate::remote::GitSource;
 use crate::request::NetworkMode;
+use crate::rootfs::Owners;
 use crate::solve::Inputs;
 use dockerfile_parser::ast::{MountKind, Security};
 use registry_client::digest::Digest;
+
+#[cfg(test)]
+mod tests;
 
 /// What a step reads besides its parent, by content: one for each origin in the operation, in order.
 pub(super) type Reads<'a> = &'a dyn Fn(usize, &Origin) -> Option<ContentId>;
 
 /// The key of a vertex by its whole inputs.
-pub(super) fn definition(vertex: &Vertex, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
-    key(vertex, inputs, "definition", &|_, origin| match origin {
+pub(super) fn definition(vertex: &Vertex, inputs: &Inputs<Rootfs>, owners: Owners) -> Option<ContentId> {
+    key(vertex, inputs, owners, "definition", &|_, origin| match origin {
         Origin::Context | Origin::Named(_) => None,
         Origin::Step(id) => inputs.reads.get(id).map(|rootfs| rootfs.content),
         Origin::Empty => Some(Rootfs::empty().content),
@@ -26,8 +31,13 @@ pub(super) fn definition(vertex: &Vertex, inputs: &Inputs<Rootfs>) -> Option<Con
 }
 
 /// The key of a vertex by what it really reads.
-pub(super) fn content(vertex: &Vertex, inputs: &Inputs<Rootfs>, reads: Reads<'_>) -> Option<ContentId> {
-    key(vertex, inputs, "content", reads)
+pub(super) fn content(
+    vertex: &Vertex,
+    inputs: &Inputs<Rootfs>,
+    owners: Owners,
+    reads: Reads<'_>,
+) -> Option<ContentId> {
+    key(vertex, inputs, owners, "content", reads)
 }
 
 /// The content that the result of a vertex depends on and lies on: its parent's, or nothing for COPY --link, whose layer
@@ -49,9 +59,19 @@ fn is_numeric(owner: &str) -> bool {
 }
 
 /// The key, when every read has a content id. `how` keeps whole inputs and parts of them apart.
-fn key(vertex: &Vertex, inputs: &Inputs<Rootfs>, how: &str, reads: Reads<'_>) -> Option<ContentId> {
+fn key(
+    vertex: &Vertex,
+    inputs: &Inputs<Rootfs>,
+    owners: Owners,
+    how: &str,
+    reads: Reads<'_>,
+) -> Option<ContentId> {
     let parent = start(vertex, inputs);
     let mut encoder = Encoder::new("slipway step v1");
+    if owners == Owners::Flattened {
+        // What the step starts from has the id of its layers, but not their owners.
+        encoder.text("flattened");
+    }
     encoder.text(how);
     match &vertex.op {
         Op::Scratch | Op::Image(_) => return None,

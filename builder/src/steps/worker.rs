@@ -267,7 +267,7 @@ impl StepWorker {
             _ => return Ok((None, Vec::new())),
         };
         let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
-        Ok((key::content(self.vertex(vertex), inputs, &found), reads))
+        Ok((key::content(self.vertex(vertex), inputs, self.around.store.owners(), &found), reads))
     }
 
     /// After a COPY: looks again at the context, so that what was copied is never remembered as the result of what was
@@ -336,7 +336,7 @@ impl Worker for StepWorker {
     type Error = StepError;
 
     fn definition_key(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
-        key::definition(self.vertex(vertex), inputs)
+        key::definition(self.vertex(vertex), inputs, self.around.store.owners())
     }
 
     async fn content_key(

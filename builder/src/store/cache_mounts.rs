@@ -8,6 +8,7 @@ use super::error::{At, StoreError};
 use super::lock::{KeyLock, lock};
 use super::scratch::{LockedDirectory, random_name};
 use super::{Store, hash_name};
+use crate::rootfs::Owners;
 use rustix::fs::{FlockOperation, OFlags};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -101,7 +102,13 @@ impl Store {
     }
 
     fn cache_mount_path(&self, name: &str) -> PathBuf {
-        self.path("mounts").join(hash_name(name.as_bytes()))
+        // Files that belong to subordinate ids are of no use to a process that has one id, and the other way round.
+        match self.owners() {
+            Owners::Kept => self.path("mounts").join(hash_name(name.as_bytes())),
+            Owners::Flattened => {
+                self.path("mounts").join(hash_name(&[name.as_bytes(), b"\0flattened"].concat()))
+            }
+        }
     }
 }
 

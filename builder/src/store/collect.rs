@@ -129,7 +129,7 @@ impl<'a> Collector<'a> {
         }
         for layer in store.layers().list()? {
             if !self.layers.contains(&layer.meta.diff_id) {
-                store.layers().remove(layer.meta.diff_id)?;
+                store.layers().remove(&layer)?;
                 collected.layers += 1;
                 // A linked one takes no space of its own.
                 collected.bytes += if layer.snapshot.is_none() { layer.meta.size } else { 0 };

@@ -5,6 +5,7 @@ use super::error::{At, StoreError};
 use super::snapshots::SnapshotId;
 use super::stamp::Stamp;
 use super::{KeyLock, Store};
+use crate::rootfs::Owners;
 use registry_client::digest::{DiffId, Digest};
 use registry_client::media_type::MediaType;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct LayerDir {
     pub path: PathBuf,
     /// What is known of it.
     pub meta: LayerMeta,
+    /// Whether its files have their own owners.
+    pub owners: Owners,
     /// The snapshot it is, when it was built here.
     pub snapshot: Option<SnapshotId>,
     /// Directories that its archive does not mention, the layer's own (the empty path) among them: their attributes are
@@ -50,11 +53,15 @@ pub struct LayerBlob {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     meta: LayerMeta,
+    #[serde(default, skip_serializing_if = "Owners::is_kept")]
+    owners: Owners,
     snapshot: Option<SnapshotId>,
     #[serde(default, with = "document::paths", skip_serializing_if = "Vec::is_empty")]
     implied: Vec<PathBuf>,
     stamp: Stamp,
 }
+
+const OWNERS: [Owners; 2] = [Owners::Kept, Owners::Flattened];
 
 /// The layers of a store.
 #[derive(Clone, Debug)]
@@ -72,14 +79,32 @@ impl Layers {
     }
 
     pub(super) fn dir(&self, diff_id: &DiffId) -> PathBuf {
-        self.store.path("layers").join(diff_id.0.hex())
+        self.dir_of(diff_id, self.store.owners())
     }
 
-    /// The unpacked layer, when it is there and whole.
+    fn dir_of(&self, diff_id: &DiffId, owners: Owners) -> PathBuf {
+        let hex = diff_id.0.hex();
+        self.store.path("layers").join(match owners {
+            Owners::Kept => hex,
+            Owners::Flattened => format!("{hex}.flattened"),
+        })
+    }
+
+    /// The unpacked layer, when it is there and whole, and its files have the owners that they have with this process.
     pub fn get(&self, diff_id: DiffId) -> Option<LayerDir> {
-        let dir = self.dir(&diff_id);
+        self.get_of(diff_id, self.store.owners())
+    }
+
+    /// Bytes of the layer's uncompressed tar, when anybody has unpacked it.
+    pub fn size(&self, diff_id: DiffId) -> Option<u64> {
+        let sizes = OWNERS.map(|owners| self.get_of(diff_id, owners).map(|layer| layer.meta.size));
+        sizes.into_iter().flatten().next()
+    }
+
+    fn get_of(&self, diff_id: DiffId, owners: Owners) -> Option<LayerDir> {
+        let dir = self.dir_of(&diff_id, owners);
         let stored: Stored = document::read(&dir.join("meta.json"))?;
-        if stored.meta.diff_id != diff_id {
+        if stored.meta.diff_id != diff_id || stored.owners != owners {
             return None;
         }
         let path = match &stored.snapshot {
@@ -94,7 +119,7 @@ impl Layers {
             None => return None,
         };
         let Stored { meta, snapshot, implied, .. } = stored;
-        path.is_dir().then_some(LayerDir { path, meta, snapshot, implied })
+        path.is_dir().then_some(LayerDir { path, meta, owners, snapshot, implied })
     }
 
     /// The exclusive right to unpack the layer; waits while somebody else has it. Look again after taking it.
@@ -131,8 +156,8 @@ impl Layers {
         let dir = self.store.scratch("layer")?;
         std::fs::create_dir(&dir).at("create", &dir)?;
         let diff_id = meta.diff_id;
-        let stored =
-            Stored { meta, snapshot: Some(snapshot), implied: Vec::new(), stamp: self.store.stamp() };
+        let (owners, stamp) = (self.store.owners(), self.store.stamp());
+        let stored = Stored { meta, owners, snapshot: Some(snapshot), implied: Vec::new(), stamp };
         self.publish(&dir, &stored, diff_id)
     }
 
@@ -155,8 +180,8 @@ impl Layers {
     ///
     /// # Errors
     /// When it cannot be moved.
-    pub fn remove(&self, diff_id: DiffId) -> Result<(), StoreError> {
-        self.store.discard(&self.dir(&diff_id))
+    pub fn remove(&self, layer: &LayerDir) -> Result<(), StoreError> {
+        self.store.discard(&self.dir_of(&layer.meta.diff_id, layer.owners))
     }
 
     fn blobs_path(&self, diff_id: &DiffId) -> PathBuf {
@@ -185,7 +210,7 @@ impl Layers {
         blobs
     }
 
-    /// Every unpacked layer that is whole.
+    /// Every unpacked layer that is whole, also those that this process cannot use because of their owners.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -194,11 +219,10 @@ impl Layers {
         let mut layers = Vec::new();
         for entry in std::fs::read_dir(&dir).at("list", &dir)? {
             let meta = entry.at("list", &dir)?.path().join("meta.json");
-            if let Some(layer) = document::read::<Stored>(&meta).and_then(|s| self.get(s.meta.diff_id)) {
-                layers.push(layer);
-            }
+            let found = document::read::<Stored>(&meta).and_then(|s| self.get_of(s.meta.diff_id, s.owners));
+            layers.extend(found);
         }
-        layers.sort_by_key(|l| l.meta.diff_id);
+        layers.sort_by_key(|l| (l.meta.diff_id, l.owners == Owners::Flattened));
         Ok(layers)
     }
 }
@@ -233,10 +257,11 @@ impl LayerBuilder {
     pub fn commit_with(self, size: u64, implied: Vec<PathBuf>) -> Result<LayerDir, StoreError> {
         let (layers, diff_id) = (self.store.layers(), self.diff_id);
         let meta = LayerMeta { diff_id, size };
-        let stored = Stored { meta, snapshot: None, implied, stamp: self.store.stamp() };
+        let (owners, stamp) = (self.store.owners(), self.store.stamp());
+        let stored = Stored { meta, owners, snapshot: None, implied, stamp };
         layers.publish(&self.dir, &stored, diff_id)?;
         let path = layers.dir(&diff_id).join("fs");
         let Stored { meta, implied, .. } = stored;
-        Ok(layers.get(diff_id).unwrap_or(LayerDir { path, meta, snapshot: None, implied }))
+        Ok(layers.get(diff_id).unwrap_or(LayerDir { path, meta, owners, snapshot: None, implied }))
     }
 }

@@ -5,6 +5,7 @@
 //! store.json                                 format, and whose overlay marks the directories carry
 //! layers/<hex of the DiffID>/{fs,meta.json}  an unpacked layer, in overlay form; or meta.json alone, naming a snapshot
 //! layers/<hex>/on/<hash>/{fs,meta.json}      the same, as it must look on certain layers below it
+//! layers/<hex>.flattened/                    the same for processes that have one id, to which all its files belong
 //! snapshots/<id>/{fs,tree,meta.json}         the result of a step: an overlay upper directory, and what is in it
 //! cache/steps/<key>                          step records
 //! cache/content/<hash>                       what a step made of which parent -> the first snapshot of that content
@@ -68,7 +69,7 @@ pub use records::{Records, StepRecord};
 pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
 pub use sources::{KnownCommit, KnownFile};
 
-use crate::rootfs::XattrFlavor;
+use crate::rootfs::{Owners, XattrFlavor};
 use document::Durability;
 use error::At;
 use rustix::fs::FlockOperation;
@@ -117,6 +118,8 @@ struct Header {
 pub struct Opener {
     /// Whose marks its overlay mounts know.
     pub flavor: XattrFlavor,
+    /// Whether it can give files to every owner.
+    pub owners: Owners,
     /// Names this boot of the machine, where the kernel's name of it is not to be taken.
     pub boot: Option<String>,
 }
@@ -132,6 +135,7 @@ pub struct Store {
 struct Shared {
     root: PathBuf,
     flavor: XattrFlavor,
+    owners: Owners,
     scratch: Mutex<Option<Arc<Scratch>>>,
     /// Snapshots that were looked at.
     known: Mutex<HashMap<SnapshotId, Snapshot>>,
@@ -147,7 +151,7 @@ impl Store {
     /// # Errors
     /// When the directory is something else, has another format or flavor, or cannot be used.
     pub fn open(root: &Path, flavor: XattrFlavor) -> Result<Self, StoreError> {
-        Self::open_as(root, Opener { flavor, boot: None })
+        Self::open_as(root, Opener { flavor, owners: Owners::Kept, boot: None })
     }
 
     /// As [`open`](Self::open), for a process that says more about itself.
@@ -170,6 +174,7 @@ impl Store {
             shared: Arc::new(Shared {
                 root,
                 flavor: opener.flavor,
+                owners: opener.owners,
                 scratch: Mutex::default(),
                 known: Mutex::default(),
                 boots,
@@ -218,6 +223,12 @@ impl Store {
     /// Whose marks the layers and snapshots in it carry.
     pub fn flavor(&self) -> XattrFlavor {
         self.shared.flavor
+    }
+
+    /// Whether files in it get the owners they should have. What a process made that has one id is kept apart: to
+    /// another one it is wrong, and the other's files cannot be read by this one.
+    pub fn owners(&self) -> Owners {
+        self.shared.owners
     }
 
     /// Blobs, by digest.

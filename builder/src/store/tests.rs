@@ -396,3 +396,37 @@ fn a_store_that_lost_its_header_or_locks_is_still_one() {
         again.records().put(&ContentId::of(b"key"), &record).unwrap();
     }
 }
+
+#[test]
+fn layers_of_one_id_are_kept_apart() {
+    let (_dir, kept) = temporary();
+    let opener = Opener { flavor: XattrFlavor::Trusted, owners: Owners::Flattened, boot: None };
+    let flattened = Store::open_as(kept.root(), opener).unwrap();
+    let diff_id = DiffId(Digest::of(b"tar"));
+    let make = |store: &Store| store.layers().begin(diff_id).unwrap().commit(3).unwrap();
+    let first = make(&flattened);
+    assert!(kept.layers().get(diff_id).is_none(), "its owners are wrong");
+    assert_eq!(kept.layers().size(diff_id), Some(3));
+    let second = make(&kept);
+    assert_ne!(first.path, second.path);
+    assert_eq!(flattened.layers().get(diff_id), Some(first.clone()));
+    assert_eq!(kept.layers().get(diff_id), Some(second.clone()));
+    // A form of it is one of that one.
+    flattened.layers().keep_fitted(diff_id, "below", None).unwrap();
+    assert!(flattened.layers().fitted(diff_id, "below").is_some());
+    assert!(kept.layers().fitted(diff_id, "below").is_none());
+    // A directory that says something else than its name is none.
+    let meta = |layer: &LayerDir| layer.path.with_file_name("meta.json");
+    std::fs::copy(meta(&first), meta(&second)).unwrap();
+    assert!(kept.layers().get(diff_id).is_none());
+    make(&kept);
+
+    let id = "cache";
+    kept.new_cache_mount().unwrap().keep(id).unwrap();
+    assert!(kept.has_cache_mount(id) && !flattened.has_cache_mount(id));
+
+    assert_eq!(kept.layers().list().unwrap().len(), 2);
+    drop(flattened);
+    assert_eq!(kept.collect(Keep::Images).unwrap().layers, 2);
+    assert!(kept.layers().list().unwrap().is_empty());
+}

@@ -25,6 +25,7 @@ mod mounts;
 mod no_op;
 mod odd_layers;
 mod outputs;
+mod owners;
 mod platforms;
 mod real;
 mod registries;

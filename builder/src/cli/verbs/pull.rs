@@ -1,6 +1,6 @@
 //! `pull`: an image from its registry into the store.
 
-use crate::bases::{Bases, Owners};
+use crate::bases::Bases;
 use crate::cli::display::{self, Display};
 use crate::cli::failure::Failure;
 use crate::cli::registry_flags::RegistryFlags;
@@ -45,8 +45,7 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     let name = format!("pulling {}", reference.familiar());
     let image = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
         let client = registry::client(environment);
-        // Nothing is unpacked, so nobody becomes the owner of anything.
-        let bases = Bases::new(store.clone(), client.clone(), progress.clone(), Owners::Kept);
+        let bases = Bases::new(store.clone(), client.clone(), progress.clone());
         let pulled = pull(&store, &client, &bases, &reference, &platform, progress, step).await;
         registry::tell_warnings(&client, progress);
         Ok(pulled?)

@@ -66,7 +66,7 @@ fn what_images_and_records_need_stays() {
 fn a_snapshot_that_is_a_layer_of_an_image_stays_with_it() {
     let (_dir, store) = temporary();
     let (manifest, diff_id) = image(&store, "layer");
-    store.layers().remove(diff_id).unwrap();
+    store.layers().remove(&store.layers().get(diff_id).unwrap()).unwrap();
     let record = run_step(&store, &ContentId::of(b"key"), "layer");
     store.layers().link_snapshot(LayerMeta { diff_id, size: 5 }, record.snapshot).unwrap();
     store.images().add(&manifest, &[]).unwrap();

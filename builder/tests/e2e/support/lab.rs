@@ -170,6 +170,15 @@ impl Lab {
 
     /// Makes `command` run as the user, in the laboratory, in an environment that says nothing else.
     pub(crate) fn confine<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        self.surround(command);
+        if let Some(user) = &self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        command
+    }
+
+    /// The laboratory and its environment.
+    fn surround<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -177,10 +186,21 @@ impl Lab {
             .env("TMPDIR", self.path("tmp"))
             .env("DOCKER_CONFIG", self.path("docker"))
             .env("SLIPWAY_ROOT", self.store())
-            .current_dir(self.path("home"));
-        if let Some(user) = &self.user {
-            command.uid(user.uid).gid(user.gid);
-        }
+            .current_dir(self.path("home"))
+    }
+
+    /// The program with `arguments`, run by the user on a machine that has no subordinate ids for anybody.
+    pub(crate) fn command_with_one_id<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let user = self.user.as_ref().expect("root has every id");
+        let script =
+            "mount --bind /dev/null /etc/subuid && mount --bind /dev/null /etc/subgid && exec setpriv \"$@\"";
+        let mut command = tool("unshare");
+        self.surround(&mut command).args(["--mount", "sh", "-c", script, "setpriv"]);
+        command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)]);
+        command.args(["--clear-groups", "--"]).arg(self.program()).args(arguments);
         command
     }
 
