@@ -251,8 +251,15 @@ fn environment_and_arguments_of_one_name() {
 
 #[test]
 fn automatic_arguments() {
-    let text = "FROM scratch\nARG TARGETARCH\nARG TARGETVARIANT\nARG TARGETSTAGE\nRUN 1\n";
-    let want = ["TARGETARCH=amd64", "TARGETVARIANT=", "TARGETSTAGE=default"];
+    let text = "FROM scratch\nARG TARGETARCH\nARG TARGETVARIANT\nARG TARGETSTAGE TARGETOSVERSION BUILDOSVERSION BUILDPLATFORM\nRUN 1\n";
+    let want = [
+        "TARGETARCH=amd64",
+        "TARGETVARIANT=",
+        "TARGETSTAGE=default",
+        "TARGETOSVERSION=",
+        "BUILDOSVERSION=",
+        "BUILDPLATFORM=linux/amd64",
+    ];
     assert_eq!(graph_env(text, &options()), want);
     assert_eq!(graph_env(text, &args(&[("TARGETARCH", "z80")]))[0], "TARGETARCH=z80");
     let scan = "FROM scratch\nARG BUILDKIT_SBOM_SCAN_STAGE=1\nARG BUILDKIT_SBOM_SCAN_CONTEXT=1\nRUN 1\n";
@@ -649,4 +656,14 @@ fn the_shell_form_is_marked() {
     assert_eq!(config.shell, words(&["/bin/b", "-c"]));
     assert_eq!(config.cmd, words(&["/bin/b", "-c", "three"]));
     assert_eq!(config.args_escaped, Some(true));
+}
+
+#[test]
+fn what_is_expanded_of_a_copy() {
+    let text = "FROM scratch\nARG V=1\nCOPY --chown=$V --chmod=0$V --exclude=*.$V a$V /b$V\n";
+    let graph = graph(text, &options());
+    let copy = copy_ops(&graph)[0];
+    assert_eq!((copy.chown.as_deref(), copy.chmod.as_deref()), (Some("1"), Some("01")));
+    assert_eq!((copy.destination.as_str(), copy.excludes.as_slice()), ("/b1", &["*.$V".to_owned()][..]));
+    assert!(matches!(&copy.sources[0], CopySource::Path(path, _) if path == "a1"));
 }

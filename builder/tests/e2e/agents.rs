@@ -4,6 +4,7 @@ use crate::support::bases;
 use crate::support::lab::{Lab, as_everyone};
 use crate::support::output::Build;
 use crate::support::registry::Registry;
+use crate::support::server::Repositories;
 use crate::support::tools::{output, run, tool};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -103,6 +104,37 @@ as_everyone!(ssh, SSH_TOOLS, |lab| {
     lab.try_build([&required])
         .assert_refused(1, &["requires the SSH agent \"default\"", "--ssh default", "Dockerfile:2:"]);
     drop(agent);
+    lab.assert_nothing_left();
+});
+
+/// Stands for ssh: wants the agent that it is told of to have a key, and does here what it is asked to do elsewhere.
+const SSH: &str = "#!/bin/sh\nssh-add -l > /dev/null || { echo no agent with keys >&2; exit 255; }\n\
+                   for last; do :; done\necho \"$last\" >> LOG\nexec sh -c \"$last\"\n";
+
+as_everyone!(repositories_by_ssh, &["git", "ssh-agent", "ssh-add", "ssh-keygen"], |lab| {
+    let repositories = Repositories::start(&lab.path("repositories"));
+    repositories.commit("app", &[("file", "by ssh")]);
+    let repository = lab.path("repositories/app");
+    run(tool("chown").args(["-R", &lab.owner()]).arg(&repository));
+    let log = lab.directory("log").join("log");
+    let ssh = lab.file("programs/ssh", SSH.replace("LOG", &log.display().to_string()));
+    run(tool("chmod").arg("755").arg(&ssh));
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", lab.path("programs").display());
+    let url = format!("git@host.invalid:{}", repository.display());
+    let context = lab.dockerfile("context", &format!("FROM scratch\nADD {url} /app/\n"));
+    let out = lab.directory("out");
+    let build = |arguments: &[&str]| {
+        let mut command = lab.command(["build", "--progress=plain", "--output"]);
+        command.arg(&out).args(arguments).arg(&context).env("PATH", &path);
+        Build::from(output(&mut command))
+    };
+    build(&[]).assert_refused(1, &["no agent with keys", "Dockerfile:2:"]);
+    let keys = format!("default={}", key(lab, "first", "").display());
+    let built = build(&["--ssh", &keys]);
+    assert_eq!(built.status, Some(0), "{}", built.text);
+    assert_eq!(std::fs::read_to_string(out.join("app/file")).ok().as_deref(), Some("by ssh"));
+    let asked = std::fs::read_to_string(&log).expect("it was asked");
+    assert!(asked.lines().all(|line| line.starts_with("git-upload-pack ")), "{asked}");
     lab.assert_nothing_left();
 });
 

@@ -223,6 +223,15 @@ as_everyone!(repositories, &["git"], |lab| {
     lab.assert_nothing_left();
 });
 
+as_everyone!(ignore_files_are_of_contexts, &["git"], |lab| {
+    let server = Repositories::start(&lab.path("repositories"));
+    server.commit("app", &[("kept", "kept"), ("dropped", "dropped"), (".dockerignore", "dropped\n")]);
+    let context = lab.dockerfile("context", &format!("FROM scratch\nADD {} /app/\n", server.url("app")));
+    lab.file("context/.dockerignore", "**/kept\n");
+    let (_, found) = built(lab, &[], text(&context));
+    assert!(found.contains_key("app/kept") && found.contains_key("app/dropped"), "{found:#?}");
+});
+
 as_everyone!(submodules_go_nowhere_else, &["git"], |lab| {
     let server = Repositories::start(&lab.path("repositories"));
     let secret = lab.file("secret/file", "secret");

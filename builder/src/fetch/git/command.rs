@@ -28,6 +28,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("submodule.recurse", "false"),
 ];
 
+/// Lines that git ends with, whatever is wrong with a remote.
+const ADVICE: [&str; 2] =
+    ["Please make sure you have the correct access rights", "and the repository exists."];
+
 /// Whether a remote is reached by HTTP, where no SSH agent is of use.
 fn is_http(remote: &str) -> bool {
     remote.starts_with("http://") || remote.starts_with("https://")
@@ -187,7 +191,9 @@ impl<'a> Command<'a> {
     /// What git said, fit for one line, without the password of the URL.
     fn said(&self, stderr: &[u8], status: std::process::ExitStatus) -> String {
         let text = String::from_utf8_lossy(stderr).replace(self.remote, &redacted(self.remote));
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        // What follows when a remote cannot be read is the same for all reasons, and they stand above it.
+        let is_advice = |line: &str| ADVICE.contains(&line);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_advice(line));
         let lines: Vec<String> = lines.map(|line| sanitize::line(line.as_bytes()).to_string()).collect();
         match &lines[lines.len().saturating_sub(3)..] {
             [] => status.to_string(),
