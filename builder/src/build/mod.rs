@@ -161,7 +161,6 @@ async fn built(
         ulimits: request.ulimits.clone(),
         shm_size: request.shm_size,
         cgroups: cgroups.map(Arc::new),
-        epoch: request.source_date_epoch,
     };
     announce(&graph, &targets, progress);
     let worker = Arc::new(StepWorker::new(Arc::clone(&graph), around, Box::new(jobs.clone())));

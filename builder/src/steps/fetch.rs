@@ -120,11 +120,11 @@ impl StepWorker {
             return Err(Cause::Io { doing: format!("download {}", http.name), source });
         };
         let active = self.begin(&[])?;
-        let (to, epoch) = (active.upper().join(&http.name), self.around.epoch);
+        let to = active.upper().join(&http.name);
         blocking(move || {
             use std::os::unix::fs::PermissionsExt;
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
-            if let Some(time) = modified.or(epoch) {
+            if let Some(time) = modified {
                 std::fs::File::options().write(true).open(&path)?.set_modified(time)?;
             }
             std::fs::rename(&path, &to)

@@ -173,7 +173,6 @@ impl StepWorker {
                     .map_err(|error| Cause::Chmod { given: given.clone(), why: error.to_string() })?,
             ),
         };
-        let epoch = self.around.epoch;
         Ok(CopySpec {
             sources,
             destination: PathBuf::from(&copy.destination),
@@ -191,7 +190,8 @@ impl StepWorker {
                 (true, None) => Unpack::Auto,
                 (true, Some(true)) => Unpack::Always,
             },
-            times: Times { created: epoch, clamp: epoch },
+            // SOURCE_DATE_EPOCH is not in the key: times are limited when an output is written.
+            times: Times::default(),
         })
     }
 

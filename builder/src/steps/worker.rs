@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// What steps of one build share.
 #[derive(Debug)]
@@ -63,8 +63,6 @@ pub struct Surroundings {
     pub shm_size: Option<u64>,
     /// Where the control groups of RUN steps are made, when they have any.
     pub cgroups: Option<Arc<Cgroups>>,
-    /// `SOURCE_DATE_EPOCH`: nothing that a COPY writes is newer.
-    pub epoch: Option<SystemTime>,
 }
 
 /// Makes the results of the vertices of one graph.

@@ -3,11 +3,13 @@
 use crate::support::bases;
 use crate::support::image::{self, Pulled};
 use crate::support::lab::{as_everyone, entries};
+use crate::support::output::Build;
 use crate::support::registry::Registry;
 use crate::support::tools::{output, run, tool};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 const TOOLS: &[&str] =
     &["docker-registry", image::TOOLS[0], image::TOOLS[1], bases::TOOLS[1], bases::TOOLS[2]];
@@ -282,4 +284,66 @@ as_everyone!(forms, TOOLS, |lab| {
         run(tool("skopeo").args(["inspect", "--config"]).arg(format!("docker-archive:{}", text(&archive))));
     let config: Value = serde_json::from_str(&shown).expect("a config is JSON");
     assert_eq!(config["rootfs"]["diff_ids"].as_array().map(Vec::len), Some(2));
+});
+
+as_everyone!(the_epoch_is_of_outputs_not_of_results, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base}\nCOPY file /made/file\nCOPY <<EOF /heredoc\ntext\nEOF\nWORKDIR /made/work\n\
+             RUN stat -c %Y /made/file > /seen && touch -d @1700000007 /touched\n"
+        ),
+    );
+    const OWN: u64 = 1_700_000_000;
+    const EPOCH: u64 = 1_500_000_000;
+    let file = fs::File::open(lab.file("context/file", "content")).expect("the file was made");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(OWN)).expect("root may set times");
+    // What is built in a store: the digest of the image, times of files in it and in both kinds of file outputs.
+    let built = |store: &str, epoch: Option<u64>| {
+        let (metadata, out) = (lab.path("home/metadata"), lab.path("home/out"));
+        let archive = lab.path("home/out.tar");
+        let mut command = lab.command(["build", "--progress=plain", "-t", "app:1", "--metadata-file"]);
+        command.env("SLIPWAY_ROOT", lab.directory(store)).arg(&metadata).args(["-o", "type=image"]);
+        command.args(["-o", &format!("type=local,dest={}", text(&out))]);
+        command.args(["-o", &format!("type=tar,dest={}", text(&archive))]).arg(&context);
+        command.envs(epoch.map(|epoch| ("SOURCE_DATE_EPOCH", epoch.to_string())));
+        let build = Build::from(output(&mut command));
+        assert_eq!(build.status, Some(0), "{}", build.text);
+        let modified = |path: &str| {
+            let metadata = fs::metadata(out.join(path)).expect("it was built");
+            metadata
+                .modified()
+                .ok()
+                .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+                .expect("it has a time")
+        };
+        let times = ["made/file", "touched"].map(|path| modified(path).as_secs());
+        let file = fs::File::open(&archive).expect("the archive was written");
+        let mut archive = tar::Archive::new(file);
+        let newest = archive.entries().expect("a tar").map(|entry| {
+            let entry = entry.expect("a whole tar archive");
+            entry.header().mtime().expect("a number")
+        });
+        let newest = newest.max().expect("the archive has entries");
+        assert_eq!(fs::read_to_string(out.join("seen")).expect("it was built").trim(), OWN.to_string());
+        let made = ["made", "heredoc", "made/work"].map(|path| modified(path).as_secs());
+        assert!(made.iter().all(|time| epoch.map_or(*time > OWN, |epoch| *time == epoch)), "{made:?}");
+        fs::remove_dir_all(&out).expect("the laboratory is writable");
+        (build.executed().len(), json_of(&metadata)["containerimage.digest"].clone(), times, newest)
+    };
+    let (limited, own) = ([EPOCH, EPOCH], [OWN, OWN + 7]);
+    let (ran, reproduced, times, newest) = built("with-first", Some(EPOCH));
+    assert_eq!((ran, times, newest), (4, limited, EPOCH));
+    let (ran, digest, times, newest) = built("with-first", None);
+    assert_eq!((ran, times), (0, own), "the results are those of any build");
+    assert!(newest > OWN && digest != reproduced);
+
+    let (ran, digest, times, _) = built("without-first", None);
+    assert_eq!((ran, times), (4, own));
+    assert_ne!(digest, reproduced);
+    let (ran, digest, times, newest) = built("without-first", Some(EPOCH));
+    assert_eq!((ran, times, newest), (0, limited, EPOCH));
+    assert_eq!(digest, reproduced, "another store, other results, the same image");
 });
