@@ -12,6 +12,7 @@ mod support;
 mod agents;
 mod attributes;
 mod bad_input;
+mod bad_network;
 mod cache;
 mod checks;
 mod compared;

@@ -8,6 +8,7 @@ pub(crate) mod layers;
 pub(crate) mod listing;
 pub(crate) mod output;
 pub(crate) mod peer;
+pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod server;
 pub(crate) mod tools;
