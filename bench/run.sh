@@ -238,8 +238,11 @@ table() {
 
 if $smoke; then
   table
+  bench/registry.sh --smoke "$lab/build"
   exit 0
 fi
+# By itself, so that nothing else is in memory or running.
+registries=$(bench/registry.sh "$lab/build")
 
 {
   cat <<PAGE
@@ -265,5 +268,6 @@ Slipway $(git -C "$repository" rev-parse --short HEAD), $(buildah --version), $(
 - *Peak memory* is the largest resident set of any one process while a file of random bytes becomes a layer; ours is pushed
   to a registry too, the peers' is only stored.
 PAGE
+  printf '%s\n' "$registries"
 } >docs/performance.md
 table
