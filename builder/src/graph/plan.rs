@@ -11,7 +11,7 @@ use dockerfile_parser::ast::{Dockerfile, Instruction, InstructionKind, Stage, Wo
 use dockerfile_parser::diagnostic::Diagnostic;
 use dockerfile_parser::expand::Expander;
 use dockerfile_parser::span::Span;
-use dockerfile_parser::suggest;
+use dockerfile_parser::{mount, suggest};
 use registry_client::platform::Platform;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -412,7 +412,7 @@ pub(super) fn froms(instruction: &Instruction) -> Vec<(String, Span)> {
         InstructionKind::Run(run) => run
             .mounts
             .iter()
-            .filter_map(|flag| Some((dockerfile_parser::mount::from(&flag.spec.text)?, flag.spec.span)))
+            .filter_map(|flag| Some((mount::from(&flag.spec.text)?, mount::from_span(&flag.spec))))
             .collect(),
         _ => Vec::new(),
     }

@@ -667,3 +667,29 @@ fn what_is_expanded_of_a_copy() {
     assert_eq!((copy.destination.as_str(), copy.excludes.as_slice()), ("/b1", &["*.$V".to_owned()][..]));
     assert!(matches!(&copy.sources[0], CopySource::Path(path, _) if path == "a1"));
 }
+
+#[test]
+fn mistakes_of_one_stage_come_together() {
+    let text = "FROM scratch\nSTOPSIGNAL SIGTREM\nEXPOSE 80/tpc\nEXPOSE 80/whatever\nENV a=${b\nRUN --mount=type=tmpfs,target=/ x\n";
+    let near = "did you mean";
+    assert_eq!(
+        errors(text, &options()),
+        [
+            &*format!("bad-signal @ SIGTREM | \"SIGTREM\" is no signal | {near} SIGTERM?"),
+            &*format!(
+                "bad-port @ 80/tpc | \"80/tpc\" is no port: its protocol is not tcp, udp or sctp | {near} tcp?"
+            ),
+            "bad-port @ 80/whatever | \"80/whatever\" is no port: its protocol is not tcp, udp or sctp | write a port or a range, with a \
+             protocol if it is not tcp: 80, 53/udp, 8000-8010",
+            "bad-substitution @ ${b | ${ is not closed by }",
+            "mount-on-root @ type=tmpfs,target=/ | a mount cannot take the place of /",
+        ]
+    );
+    assert_eq!(
+        errors("FROM scratch AS build\nFROM scratch\nRUN --mount=target=/x,from=build/,rw x\n", &options()),
+        [
+            "unknown-stage @ build/ | --from names no stage, context or image: \"build/\" | this Dockerfile has a stage \
+             named \"build\"; did you mean that?"
+        ]
+    );
+}

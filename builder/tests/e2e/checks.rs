@@ -60,7 +60,7 @@ as_everyone!(what_an_image_says, &[], |lab| {
 const EXAMPLE: &str = "# syntax=docker/dockerfile:1\n# VERSION is the one that is built\nARG VERSION=1\n\n# base has what all need\nFROM scratch as base\nARG USER\nFROM base AS app\nARG USER=me\n\
     RUN --mount=type=secret,id=token,required=true --mount=type=cache,target=/c --mount=type=ssh true\nCOPY --from=other / /\nFROM scratch AS other\nENV a b\n";
 
-as_everyone!(check, &[], |lab| {
+as_everyone!(check, &["script"], |lab| {
     let context = lab.dockerfile("context", EXAMPLE);
     let check = |arguments: &[&str]| {
         let mut command = lab.command(["build"]);
@@ -83,6 +83,8 @@ as_everyone!(check, &[], |lab| {
     assert_eq!(base.text.matches("(FromAsCasing)").count(), 1, "{}", base.text);
     let json = check(&["--call=check,format=json", "--target=base"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
+    assert_eq!(json["diagnostics"][0]["code"], "FromAsCasing");
+    assert_eq!(json["diagnostics"][0]["start"], serde_json::json!({"line": 6, "column": 14, "offset": 117}));
     assert_eq!(json["warnings"][0]["ruleName"], "FromAsCasing");
     assert_eq!(json["warnings"][0]["location"]["ranges"][0]["start"]["line"], 6);
     assert_eq!(json["sources"][0]["filename"], "Dockerfile");
@@ -93,6 +95,28 @@ as_everyone!(check, &[], |lab| {
     let broken = lab.dockerfile("broken", "FROM scratch\nRNU x\nCPOY y\n");
     lab.try_build([Path::new("--check"), &broken])
         .assert_refused(1, &["did you mean RUN?", "did you mean COPY?", "Check failed: 2 errors"]);
+    // All of them in JSON, for editors.
+    let all = lab.try_build([Path::new("--call=check,format=json"), &broken]);
+    let all: serde_json::Value = serde_json::from_slice(&all.stdout).expect("it is JSON");
+    let helps: Vec<_> =
+        all["diagnostics"].as_array().expect("a list").iter().map(|found| &found["help"]).collect();
+    assert_eq!(helps, ["did you mean RUN?", "did you mean COPY?"]);
+    assert_eq!(all["buildError"]["message"], "unknown instruction \"RNU\"");
+    // Colours are for terminals.
+    let mut command = lab.command(["build", "--check"]);
+    command.arg(&broken);
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    for (colours, variable) in [(true, ""), (false, "1")] {
+        let mut terminal = std::process::Command::new("script");
+        lab.confine(&mut terminal).args(["-qec", &words.join(" "), "/dev/null"]).env("NO_COLOR", variable);
+        let shown = crate::support::tools::output(terminal.stdin(std::process::Stdio::null()));
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("did you mean RUN?"), "{shown}");
+        assert_eq!(shown.contains("\x1b[1;31merror:\x1b[0m"), colours, "{shown:?}");
+    }
 });
 
 as_everyone!(outline_and_targets, &[], |lab| {

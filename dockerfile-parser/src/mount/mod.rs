@@ -26,9 +26,10 @@ mod tests;
 pub use error::MountError;
 pub(crate) use fields::boolean;
 
-use crate::ast::{Mount, MountKind, Sharing};
+use crate::ast::{Mount, MountKind, Sharing, Word};
 use crate::expand::{ExpandError, Expander};
 use crate::glob::clean;
+use crate::span::Span;
 use fields::{Fields, Key, Value};
 use std::borrow::Cow;
 
@@ -81,6 +82,11 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
 pub fn from(spec: &str) -> Option<String> {
     let texts = fields::split(spec).ok()?;
     Fields::read(&texts, &mut |_| Ok(Value::Unknown)).ok()?.text(Key::From)
+}
+
+/// Where the value of `from=` stands: [`from`] of the same word, as long as no quotes are in the way, else all of it.
+pub fn from_span(spec: &Word) -> Span {
+    MountError::FromVariable.span_in(spec)
 }
 
 /// The values that are more than text.

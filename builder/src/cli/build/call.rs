@@ -6,6 +6,7 @@ use crate::build::contents::contents;
 use crate::build::lock::{Locked, lock};
 use crate::build::{BuildError, DockerfileText};
 use crate::cli::spec::SpecError;
+use crate::cli::style::Style;
 use crate::cli::table;
 use crate::environment::Environment;
 use crate::progress::Progress;
@@ -13,7 +14,7 @@ use crate::request::BuildRequest;
 use crate::store::Store;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dockerfile_parser::diagnostic::{Diagnostic, Severity, render};
+use dockerfile_parser::diagnostic::{self, Diagnostic, Severity, render};
 use dockerfile_parser::lint;
 use dockerfile_parser::span::{LineIndex, Span};
 use serde_json::{Value, json};
@@ -66,7 +67,8 @@ pub fn parse(value: &str) -> Result<Call, SpecError> {
     Ok(Call { method, json })
 }
 
-/// Says what `call` asks for. Whether all is well: a check that found something has failed, as with buildx.
+/// Says what `call` asks for, in colours where `style` has them. Whether all is well: a check that found something has
+/// failed, as with buildx.
 ///
 /// # Errors
 /// When the Dockerfile cannot be read, or is wrong where it must not be; when nothing can be written.
@@ -76,12 +78,14 @@ pub async fn run(
     environment: &Environment,
     store: &Store,
     progress: &Progress,
+    style: Style,
 ) -> Result<(String, bool), BuildError> {
     Ok(match call.method {
         Method::Build | Method::Check => {
             let checked = call::check(request, environment, store, progress).await?;
             let well = checked.findings.is_empty();
-            (if call.json { pretty(&checked_json(&checked)) } else { checked_text(&checked) }, well)
+            let text = || style.diagnostic(&checked_text(&checked));
+            (if call.json { pretty(&checked_json(&checked)) } else { text() }, well)
         }
         Method::Outline => {
             let outline = call::outline(request, environment, store, progress).await?;
@@ -163,6 +167,12 @@ fn checked_json(checked: &Checked) -> Value {
         })
     });
     let mut result = json!({ "warnings": warnings.collect::<Vec<_>>(), "sources": sources(&checked.file) });
+    // Beyond BuildKit's: everything that was found, with its code and what to do, for editors.
+    let all = checked.findings.iter().map(|finding| {
+        let text = diagnostic::json_with(&checked.file.name, &index, finding);
+        serde_json::from_str::<Value>(&text).unwrap_or_default()
+    });
+    result["diagnostics"] = all.collect();
     let error = checked.findings.iter().find(|finding| finding.severity == Severity::Error);
     if let Some(error) = error {
         result["buildError"] = json!({ "message": error.message, "location": location(&index, error.span) });

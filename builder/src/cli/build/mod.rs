@@ -11,6 +11,7 @@ use super::Around;
 use super::display::{self, Display};
 use super::failure::Failure;
 use super::interrupt;
+use super::style::Style;
 use crate::build::{BuildError, build};
 use crate::cancel::Canceller;
 use crate::environment::Environment;
@@ -111,11 +112,12 @@ fn answer(
     display: Display,
     canceller: Canceller,
 ) -> Result<ExitCode, Failure> {
+    let style = Style::new(!environment.no_color && io::stdout().is_terminal());
     let sinks: Vec<_> = display.sink().into_iter().collect();
     let progress = Progress::new(Arc::new(Tee(sinks)));
     interrupt::watch(canceller, progress.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(call::run(call, request, environment, store, &progress));
+    let result = runtime.block_on(call::run(call, request, environment, store, &progress, style));
     runtime.shutdown_background();
     display.close();
     let (text, well) = result?;

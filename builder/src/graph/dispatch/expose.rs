@@ -4,7 +4,11 @@ use super::super::text;
 use super::Dispatch;
 use dockerfile_parser::ast::Word;
 use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::suggest;
 use registry_client::config::Empty;
+
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+const FORMS: &str = "write a port or a range, with a protocol if it is not tcp: 80, 53/udp, 8000-8010";
 
 impl Dispatch<'_, '_> {
     pub(super) fn expose(&mut self, words: &[Word]) -> Result<(), Diagnostic> {
@@ -19,9 +23,13 @@ impl Dispatch<'_, '_> {
                 .map_err(|error| Diagnostic::error("bad-substitution", place, error.to_string()))?;
             for spec in specs {
                 let port = Port::parse(&spec).map_err(|why| {
-                    Diagnostic::error("bad-port", place, format!("{spec:?} is no port: {why}")).help(
-                        "write a port or a range, with a protocol if it is not tcp: 80, 53/udp, 8000-8010",
-                    )
+                    let protocol = spec.split_once('/').map(|(_, protocol)| protocol);
+                    let near = protocol.and_then(|protocol| suggest::nearest(protocol, PROTOCOLS));
+                    let help = match near.filter(|near| protocol != Some(near)) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None => FORMS.to_owned(),
+                    };
+                    Diagnostic::error("bad-port", place, format!("{spec:?} is no port: {why}")).help(help)
                 })?;
                 // The parser sees to words without names.
                 let is_known_now = word.text.contains('$');
@@ -66,7 +74,7 @@ impl<'s> Port<'s> {
         };
         let (ports, protocol) = container.split_once('/').unwrap_or((container, ""));
         let protocol = if protocol.is_empty() { "tcp" } else { protocol };
-        if !["tcp", "udp", "sctp"].contains(&protocol.to_lowercase().as_str()) {
+        if !PROTOCOLS.contains(&protocol.to_lowercase().as_str()) {
             return Err("its protocol is not tcp, udp or sctp");
         }
         let (first, last) = range(ports)?;

@@ -5,8 +5,17 @@ use super::super::text;
 use super::Dispatch;
 use dockerfile_parser::ast::{ArgDeclaration, CommandLine, Healthcheck, KeyValues, Onbuild, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::suggest;
 use registry_client::config::{Empty, HealthConfig};
 use std::time::Duration;
+
+/// Names of signals, without SIG.
+#[rustfmt::skip]
+const SIGNALS: [&str; 36] = [
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL", "PROF", "PWR",
+    "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH",
+    "XCPU", "XFSZ", "RTMIN", "RTMAX",
+];
 
 impl Dispatch<'_, '_> {
     /// All values are expanded before the first one is set: `ENV a=1 b=$a` uses the old `a`.
@@ -128,12 +137,18 @@ impl Dispatch<'_, '_> {
     pub(super) fn stopsignal(&mut self, word: &Word) -> Result<(), Diagnostic> {
         let signal = self.expand(word)?;
         if !is_signal(&signal) {
+            let name = signal.to_uppercase();
+            let near = suggest::nearest(name.strip_prefix("SIG").unwrap_or(&name), SIGNALS);
+            let help = match near {
+                Some(near) => format!("did you mean SIG{near}?"),
+                None => "write a name such as SIGTERM or a number from 1 to 64".to_owned(),
+            };
             return Err(Diagnostic::error(
                 "bad-signal",
                 self.place(word.span),
                 format!("{signal:?} is no signal"),
             )
-            .help("write a name such as SIGTERM or a number from 1 to 64"));
+            .help(help));
         }
         self.state.remember(format!("STOPSIGNAL {signal}"), None);
         self.state.config.config.stop_signal = Some(signal);
@@ -236,11 +251,6 @@ fn nanos(duration: Option<Duration>) -> u64 {
 
 /// A signal's number, or its name with or without `SIG`; real-time signals as `RTMIN+n` and `RTMAX-n`.
 fn is_signal(text: &str) -> bool {
-    const NAMES: [&str; 36] = [
-        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
-        "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
-        "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
-    ];
     if let Ok(number) = text.parse::<u32>() {
         return (1..=64).contains(&number);
     }
@@ -249,5 +259,7 @@ fn is_signal(text: &str) -> bool {
     let real_time = |rest: Option<&str>| {
         rest.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|number| (1..=15).contains(&number))
     };
-    NAMES.contains(&name) || real_time(name.strip_prefix("RTMIN+")) || real_time(name.strip_prefix("RTMAX-"))
+    SIGNALS.contains(&name)
+        || real_time(name.strip_prefix("RTMIN+"))
+        || real_time(name.strip_prefix("RTMAX-"))
 }

@@ -151,7 +151,9 @@ impl Dispatch<'_, '_> {
         }
         let from = match (mount.kind, mount.from.clone()) {
             (MountKind::Bind, None) => Origin::Context,
-            (MountKind::Bind | MountKind::Cache, Some(name)) => self.origin(&name, flag.spec.span)?,
+            (MountKind::Bind | MountKind::Cache, Some(name)) => {
+                self.origin(&name, dockerfile_parser::mount::from_span(&flag.spec))?
+            }
             _ => Origin::Empty,
         };
         if mount.kind == MountKind::Ssh && mount.required {
