@@ -168,9 +168,9 @@ async fn built(
         .parallelism
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
     let solved = solve(&graph, &targets, &worker, limit).await;
-    syncing.start();
     worker.save_contexts();
     let solved = solved.map_err(|error| step_failed(error, &graph, &input.dockerfile))?;
+    syncing.start();
     let left = findings::settled(&parsed, worker.take_findings());
     findings::tell(&input.dockerfile, left, progress)?;
 

@@ -329,6 +329,12 @@ impl Store {
         Ok(path)
     }
 
+    /// Deletes what this process has under `tmp/` now rather than when the last handle is dropped: the program is about to
+    /// end, and tasks that nobody waits for may have handles still.
+    pub fn clear_scratch(&self) {
+        drop(self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     /// Moves `path` of the store aside, to be deleted when the store is closed.
     fn discard(&self, path: &Path) -> Result<(), StoreError> {
         match std::fs::rename(path, self.scratch("garbage")?) {

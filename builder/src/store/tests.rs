@@ -308,6 +308,19 @@ fn nothing_is_left_when_the_store_is_closed() {
 }
 
 #[test]
+fn what_a_process_made_can_go_before_its_handles() {
+    let (_dir, store) = temporary();
+    let (scratch, other) = (store.scratch_dir().unwrap(), store.clone());
+    store.clear_scratch();
+    assert!(!scratch.exists());
+    assert_eq!(in_tmp(&store), 0);
+    // Whoever goes on makes another.
+    assert!(other.scratch_dir().unwrap().is_dir());
+    store.clear_scratch();
+    assert_eq!(in_tmp(&store), 0);
+}
+
+#[test]
 fn logs_are_kept_up_to_a_number() {
     let (_dir, store) = temporary();
     for n in 0..203 {

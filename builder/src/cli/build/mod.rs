@@ -78,6 +78,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     }
     held.release();
     display.close();
+    store.clear_scratch();
     // What processes that were killed have left; the last build that did everything from the cache has seen to it, too.
     if !matches!(&result, Ok(report) if report.cached == report.steps) {
         // It costs space, nothing else.
