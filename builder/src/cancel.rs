@@ -1,20 +1,22 @@
 //! Asking a running build to stop. The command line holds the [`Canceller`]; whatever takes long holds a
 //! [`Cancellation`], and looks at it between two pieces of work or waits for it beside them.
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 /// The end that asks.
 #[derive(Debug)]
 pub struct Canceller(watch::Sender<bool>);
 
-/// The end that is asked. Copies are cheap and all hear the same.
+/// The end that is asked, by one or by several. Copies are cheap and all hear the same.
 #[derive(Clone, Debug)]
-pub struct Cancellation(Option<watch::Receiver<bool>>);
+pub struct Cancellation(Vec<watch::Receiver<bool>>);
 
 /// Makes both ends.
 pub fn channel() -> (Canceller, Cancellation) {
     let (sender, receiver) = watch::channel(false);
-    (Canceller(sender), Cancellation(Some(receiver)))
+    (Canceller(sender), Cancellation(vec![receiver]))
 }
 
 impl Canceller {
@@ -27,20 +29,31 @@ impl Canceller {
 impl Cancellation {
     /// One that never comes.
     pub fn never() -> Self {
-        Self(None)
+        Self(Vec::new())
+    }
+
+    /// One that comes when this or `other` does.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
     /// Whether to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.as_ref().is_some_and(|receiver| *receiver.borrow())
+        self.0.iter().any(|receiver| *receiver.borrow())
     }
 
     /// Waits until it is time to stop; forever, when nobody is left who could ask.
     pub async fn cancelled(&self) {
-        if let Some(mut receiver) = self.0.clone()
-            && receiver.wait_for(|asked| *asked).await.is_ok()
-        {
-            return;
+        let mut asked = FuturesUnordered::new();
+        for receiver in &self.0 {
+            let mut receiver = receiver.clone();
+            asked.push(async move { receiver.wait_for(|asked| *asked).await.is_ok() });
+        }
+        while let Some(is_asked) = asked.next().await {
+            if is_asked {
+                return;
+            }
         }
         std::future::pending().await
     }
@@ -74,5 +87,18 @@ mod tests {
             assert!(!cancellation.is_cancelled());
             assert!(timeout(Duration::from_millis(1), cancellation.cancelled()).await.is_err());
         }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn one_of_several_is_enough() {
+        let ((first, one), (second, two)) = (channel(), channel());
+        let both = one.or(&Cancellation::never()).or(&two);
+        assert!(timeout(Duration::from_millis(1), both.cancelled()).await.is_err());
+        // That one of them is gone says nothing.
+        drop(first);
+        assert!(timeout(Duration::from_millis(1), both.cancelled()).await.is_err());
+        second.cancel();
+        both.cancelled().await;
+        assert!(both.is_cancelled() && two.is_cancelled() && !one.is_cancelled());
     }
 }

@@ -89,14 +89,14 @@ impl StepWorker {
         );
         tokio::select! {
             file = fetching => Ok(file?),
-            () = self.stop_wanted() => Err(Cause::Cancelled),
+            () = self.stop.cancelled() => Err(Cause::Cancelled),
         }
     }
 
     async fn repository_key(&self, vertex: VertexId, source: &GitSource) -> Result<ContentId, Cause> {
         let commit = tokio::select! {
             commit = async { self.git().resolve(source).await } => commit?,
-            () = self.stop_wanted() => return Err(Cause::Cancelled),
+            () = self.stop.cancelled() => return Err(Cause::Cancelled),
         };
         let key = key::repository(source, &commit);
         self.fetched.commits.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex, commit);
@@ -150,7 +150,7 @@ impl StepWorker {
         let into: PathBuf = active.upper();
         tokio::select! {
             done = git.checkout(source, &commit, &into) => done?,
-            () = self.stop_wanted() => return Err(Cause::Cancelled),
+            () = self.stop.cancelled() => return Err(Cause::Cancelled),
         }
         Ok(active)
     }

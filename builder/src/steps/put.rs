@@ -77,7 +77,7 @@ impl StepWorker {
         let active = self.begin(&lowers)?;
         // The layer of COPY --link does not depend on what is below it.
         let lowers = if copy.link { Vec::new() } else { lowers };
-        let cancellation = self.around.cancellation.clone();
+        let cancellation = self.stop.clone();
         let (active, warnings) = blocking(move || {
             let nothing;
             let tree = match &from {

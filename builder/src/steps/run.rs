@@ -38,6 +38,9 @@ impl StepWorker {
         if !as_looked_up {
             self.takes_other(vertex);
         }
+        if self.is_stopped() {
+            return Err(Cause::Cancelled);
+        }
         if let Some(script) = &run.script {
             mounts.push(Mount {
                 target: Path::new("/dev/pipes").join(&script.name),
@@ -111,7 +114,7 @@ impl StepWorker {
         let mut work = std::pin::pin!(work);
         let status = tokio::select! {
             status = &mut work => status?,
-            () = self.stop_wanted() => {
+            () = self.stop.cancelled() => {
                 if let Ok(killer) = killer.await {
                     killer.kill();
                 }
@@ -146,20 +149,6 @@ impl StepWorker {
             emulator.namespace().map(Some).map_err(Cause::io("keep a user namespace open"))
         })
         .await
-    }
-
-    /// Waits until the user wants to stop, or another step has failed.
-    pub(super) async fn stop_wanted(&self) {
-        loop {
-            let pause = tokio::time::sleep(std::time::Duration::from_millis(50));
-            tokio::select! {
-                () = self.around.cancellation.cancelled() => return,
-                () = pause => {}
-            }
-            if self.is_stopped() {
-                return;
-            }
-        }
     }
 }
 

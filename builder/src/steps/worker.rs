@@ -9,7 +9,7 @@ use super::taken::Taken;
 use super::{Contexts, commit, leftovers};
 use crate::agent::Agents;
 use crate::bases::Bases;
-use crate::cancel::Cancellation;
+use crate::cancel::{self, Cancellation, Canceller};
 use crate::cgroup::Cgroups;
 use crate::content::ContentId;
 use crate::emulation::Emulators;
@@ -24,7 +24,6 @@ use registry_client::client::Client;
 use registry_client::digest::DiffId;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -70,7 +69,10 @@ pub struct Surroundings {
 pub struct StepWorker {
     pub(super) graph: Arc<Graph>,
     pub(super) around: Surroundings,
-    stopped: AtomicBool,
+    /// Asks what runs to stop, because something failed.
+    stopping: Canceller,
+    /// Comes when something failed, and when the user wants to stop.
+    pub(super) stop: Cancellation,
     /// Image vertices whose layers were fetched, so that progress tells it once.
     unpacked: Mutex<HashSet<VertexId>>,
     findings: Mutex<Vec<Diagnostic>>,
@@ -95,10 +97,12 @@ pub trait OnDone: Send + Sync + std::fmt::Debug {
 impl StepWorker {
     /// A worker for `graph`.
     pub fn new(graph: Arc<Graph>, around: Surroundings, on_done: Box<dyn OnDone>) -> Self {
-        let (stopped, unpacked) = (AtomicBool::new(false), Mutex::default());
+        let (stopping, stop) = cancel::channel();
+        let stop = stop.or(&around.cancellation);
+        let unpacked = Mutex::default();
         let (fetched, findings, taken) = (Fetched::default(), Mutex::default(), Taken::default());
         let (renewed, copies) = (Renewed::default(), Copies::default());
-        Self { graph, around, stopped, unpacked, findings, taken, renewed, copies, fetched, on_done }
+        Self { graph, around, stopping, stop, unpacked, findings, taken, renewed, copies, fetched, on_done }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -122,8 +126,9 @@ impl StepWorker {
         findings
     }
 
+    /// Whether the user wants to stop, or another step has failed.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed) || self.around.cancellation.is_cancelled()
+        self.stop.is_cancelled()
     }
 
     /// The directories of a root file system, the top layer first. Layers of images are fetched when they are missing.
@@ -456,6 +461,6 @@ impl Worker for StepWorker {
     }
 
     fn cancel(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stopping.cancel();
     }
 }

@@ -7,6 +7,7 @@ use crate::support::registry::Registry;
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -146,7 +147,7 @@ as_everyone!(caches_by_id, TOOLS, |lab| {
              RUN --mount=type=cache,target=/r,id=r,readonly=false touch /r/x\n\
              RUN --mount=type=cache,target=/r,id=r,rw=false ! touch /r/y\n\
              RUN --mount=type=cache,target=/r,id=r,readwrite mkdir /r/deep && echo deep > /r/deep/file && ln -s / /r/out || ls /r\n\
-             RUN --mount=type=cache,target=/s,id=r,source=deep test \"$(ls /s)\" = file\n\
+             RUN --mount=type=cache,target=/s,id=r,src=deep test \"$(ls /s)\" = file\n\
              RUN test ! -e /c && test ! -e /work/relative\n"
         ),
     );
@@ -607,4 +608,49 @@ as_everyone!(keys_that_a_type_does_not_have, TOOLS, |lab| {
         lab.dockerfile("context", &format!("FROM scratch\nRUN --mount={mount} true\n"));
         lab.try_build([&context]).assert_refused(1, &[wanted, "Dockerfile:2:"]);
     }
+});
+
+as_everyone!(a_failure_elsewhere_ends_the_wait_for_a_lock, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let mount = "--mount=type=cache,target=/c,sharing=locked";
+    let holder = lab.dockerfile("holder", &format!("FROM {base}\nRUN {mount} echo it runs; sleep 100000\n"));
+    let waiter = lab.dockerfile(
+        "waiter",
+        &format!(
+            "FROM {base} AS waits\nRUN {mount} touch /done\n\
+             FROM {base} AS fails\nRUN sleep 2; false\n\
+             FROM {base}\nCOPY --from=waits /done /\nCOPY --from=fails /done /\n"
+        ),
+    );
+    let mut holding =
+        Serving::start(lab, &["build", "--progress=plain", holder.to_str().expect("the path is text")]);
+    holding.wait_for(" it runs\n");
+    let failed = lab.try_build([Path::new("--parallelism=2"), &waiter]);
+    failed.assert_refused(1, &["waiting for the cache mount /c", "RUN sleep 2; false"]);
+    holding.signal(Signal::INT);
+    assert_eq!(holding.wait(), Some(1), "{}", holding.printed());
+    lab.assert_nothing_left();
+});
+
+as_everyone!(ssh_sockets, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    // Nobody asks it anything: what counts here is where it is shown, and how.
+    let place = lab.directory("agent").join("socket");
+    let _agent = UnixListener::bind(&place).expect("the laboratory is writable");
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o666)).expect("it was made");
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base}\nWORKDIR /work\n\
+             RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && test \"$SSH_AUTH_SOCK $(stat -c '%a %u:%g' $SSH_AUTH_SOCK)\" = '/run/buildkit/ssh_agent.0 600 0:0'\n\
+             RUN --mount=type=ssh,required=true,id=default,dst=here test -S /work/here && test $SSH_AUTH_SOCK = /work/here\n\
+             RUN --mount=type=ssh,id=other,destination=/a,mode=0640,uid=33,gid=44 --mount=type=ssh,target=/b,ro test \"$(stat -c '%a %u:%g' /a) $(stat -c %a /b) $SSH_AUTH_SOCK\" = '640 33:44 600 /a'\n\
+             RUN --mount=type=ssh,id=other --mount=type=ssh test -S /run/buildkit/ssh_agent.0 && test -S /run/buildkit/ssh_agent.1\n\
+             RUN --mount=type=ssh,id=absent,required=false test -z \"${{SSH_AUTH_SOCK+set}}\" && test ! -e /run/buildkit && test ! -e /a\n"
+        ),
+    );
+    let (default, other) =
+        (format!("--ssh=default={}", place.display()), format!("--ssh=other={}", place.display()));
+    build(lab, &[&default, &other], &context);
+    lab.assert_nothing_left();
 });

@@ -153,7 +153,7 @@ impl StepWorker {
     /// A new copy, and what the source held when it was done.
     async fn make_copy(&self, bound: &RunMount, tree: Tree) -> Result<(Arc<Temporary>, ContentId), Cause> {
         let into = Temporary::new(&self.around.store)?;
-        let (bound, cancellation) = (bound.clone(), self.around.cancellation.clone());
+        let (bound, cancellation) = (bound.clone(), self.stop.clone());
         blocking(move || {
             let to = Root::open(&into.0).map_err(Cause::io("open a scratch directory"))?;
             let spec = source::copy_spec(&bound, &Path::new("/").join(COPIED));

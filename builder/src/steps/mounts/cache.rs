@@ -256,7 +256,7 @@ impl StepWorker {
         let seed = self.origin(&cache.bound.from, inputs).await?;
         let (store, name_of_it) = (store.clone(), name.to_owned());
         let (bound, content) = (cache.bound.clone(), cache.seed);
-        let cancellation = self.around.cancellation.clone();
+        let cancellation = self.stop.clone();
         blocking(move || {
             let new = store.new_cache_mount()?;
             match &seed {
@@ -301,7 +301,7 @@ impl StepWorker {
             self.around.progress.send(Event::Log { step, stream: Stream::Stderr, line });
         }
         tokio::select! {
-            () = self.around.cancellation.cancelled() => return Err(Cause::Cancelled),
+            () = self.stop.cancelled() => return Err(Cause::Cancelled),
             () = tokio::time::sleep(waiting.pause) => {}
         }
         waiting.pause = (waiting.pause * 2).min(PAUSES.1);
