@@ -7,11 +7,13 @@ mod directories;
 pub(crate) mod mount_api;
 pub mod overlay;
 mod owners;
+mod root_attributes;
 pub mod user;
 mod xattr_flavor;
 
 pub use directories::make_directories;
 pub use owners::Owners;
+pub use root_attributes::RootAttributes;
 pub use xattr_flavor::XattrFlavor;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};

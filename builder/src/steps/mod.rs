@@ -20,6 +20,7 @@ mod mask;
 mod mounts;
 mod put;
 mod run;
+mod stack;
 mod state;
 mod taken;
 mod variables;

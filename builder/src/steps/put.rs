@@ -74,9 +74,9 @@ impl StepWorker {
             Origin::Context => "the build context, which is empty",
             _ => "scratch",
         };
-        let active = self.begin(&lowers)?;
         // The layer of COPY --link does not depend on what is below it.
         let lowers = if copy.link { Vec::new() } else { lowers };
+        let active = self.begin(&lowers)?;
         let cancellation = self.stop.clone();
         let (active, warnings) = blocking(move || {
             let nothing;

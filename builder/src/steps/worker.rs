@@ -18,7 +18,7 @@ use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
 use crate::solve::{Inputs, Outcome, Solved, Worker};
-use crate::store::{ActiveSnapshot, StepRecord, Store};
+use crate::store::{StepRecord, Store};
 use dockerfile_parser::diagnostic::Diagnostic;
 use registry_client::client::Client;
 use registry_client::digest::DiffId;
@@ -131,33 +131,8 @@ impl StepWorker {
         self.stop.is_cancelled()
     }
 
-    /// The directories of a root file system, the top layer first. Layers of images are fetched when they are missing.
-    pub(super) async fn directories(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
-        let images = image_layers(rootfs);
-        self.unpacked(&images).await?;
-        let mut images = self.around.bases.stack(&images, StepId(0)).await?.into_iter();
-        let snapshots = self.around.store.snapshots();
-        let mut directories = Vec::with_capacity(rootfs.layers.len());
-        for layer in rootfs.layers.iter() {
-            directories.push(match layer {
-                Layer::Image(_) => images.next().unwrap_or_default(),
-                Layer::Snapshot(id) => match snapshots.get(id) {
-                    Some(snapshot) => snapshot.upper(),
-                    None => {
-                        return Err(Cause::Io {
-                            doing: format!("find snapshot {id}"),
-                            source: std::io::ErrorKind::NotFound.into(),
-                        });
-                    }
-                },
-            });
-        }
-        directories.reverse();
-        Ok(directories)
-    }
-
     /// Unpacks layers of images. What is missing is fetched as part of the step that names the image.
-    async fn unpacked(&self, layers: &[DiffId]) -> Result<(), Cause> {
+    pub(super) async fn unpacked(&self, layers: &[DiffId]) -> Result<(), Cause> {
         let around = &self.around;
         if layers.iter().all(|layer| around.bases.is_unpacked(*layer)) {
             return Ok(());
@@ -246,9 +221,8 @@ impl StepWorker {
         }
         let (record, snapshot) = records.suspect(key)?;
         let snapshots = self.around.store.snapshots();
-        let whole = crate::layer::scan(&snapshot.upper(), self.around.store.flavor())
-            .is_ok_and(|tree| tree.content_id() == snapshot.meta.content);
-        if whole && snapshots.confirm(&snapshot.id).is_ok() {
+        if commit::is_whole(&snapshot, self.around.store.flavor()) && snapshots.confirm(&snapshot.id).is_ok()
+        {
             return Some(record);
         }
         // It is of no use; that it cannot be moved away changes nothing.
@@ -301,32 +275,13 @@ impl StepWorker {
         ));
     }
 
-    /// Starts a snapshot on `lowers`, the top one first. Its own top directory is `/` of the mount, so it takes the
-    /// owner and mode that `/` has in them.
-    pub(super) fn begin(&self, lowers: &[PathBuf]) -> Result<ActiveSnapshot, Cause> {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-        let active = self.around.store.snapshots().begin()?;
-        let Some(top) = lowers.first() else { return Ok(active) };
-        let failed = || Cause::io("give the new layer the owner and mode of /");
-        let root = std::fs::metadata(top).map_err(failed())?;
-        let upper = active.upper();
-        if (root.uid(), root.gid()) != (0, 0) {
-            chown(&upper, Some(root.uid()), Some(root.gid())).map_err(failed())?;
-        }
-        if root.mode() & 0o7777 != 0o755 {
-            std::fs::set_permissions(&upper, PermissionsExt::from_mode(root.mode() & 0o7777))
-                .map_err(failed())?;
-        }
-        Ok(active)
-    }
-
     fn failed(vertex: VertexId) -> impl Fn(Cause) -> StepError {
         move |cause| StepError { vertex, cause }
     }
 }
 
 /// The layers of an image that are at the bottom of a root file system.
-fn image_layers(rootfs: &Rootfs) -> Vec<DiffId> {
+pub(super) fn image_layers(rootfs: &Rootfs) -> Vec<DiffId> {
     let layer = |layer: &Layer| match layer {
         Layer::Image(diff_id) => Some(*diff_id),
         Layer::Snapshot(_) => None,

@@ -157,7 +157,9 @@ impl Layers {
         std::fs::create_dir(&dir).at("create", &dir)?;
         let diff_id = meta.diff_id;
         let (owners, stamp) = (self.store.owners(), self.store.stamp());
-        let stored = Stored { meta, owners, snapshot: Some(snapshot), implied: Vec::new(), stamp };
+        // The archive of a snapshot has no entry for `/`.
+        let implied = vec![PathBuf::new()];
+        let stored = Stored { meta, owners, snapshot: Some(snapshot), implied, stamp };
         self.publish(&dir, &stored, diff_id)
     }
 

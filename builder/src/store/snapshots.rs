@@ -5,6 +5,7 @@ use super::document::{self, rename_new};
 use super::error::{At, StoreError};
 use super::stamp::Stamp;
 use crate::content::ContentId;
+use crate::rootfs::RootAttributes;
 use registry_client::digest::DiffId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::HashMap;
@@ -85,6 +86,9 @@ pub struct SnapshotMeta {
     pub description: String,
     /// Bytes of the files in it.
     pub size: u64,
+    /// What the step made of `/`. `None` is: nothing, so that it is there as in the layers below, whichever they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootAttributes>,
     /// The layer it packs to, once that was done.
     pub diff_id: Option<DiffId>,
     /// Bytes of that layer's uncompressed tar.
@@ -167,17 +171,24 @@ impl Snapshots {
     /// # Errors
     /// When they cannot be made.
     pub fn begin(&self) -> Result<ActiveSnapshot, StoreError> {
+        self.begin_on(RootAttributes::DEFAULT)
+    }
+
+    /// The same, for layers in which `/` has these attributes.
+    ///
+    /// # Errors
+    /// When the directories cannot be made.
+    pub fn begin_on(&self, root: RootAttributes) -> Result<ActiveSnapshot, StoreError> {
         let dir = self.store.scratch("snapshot")?;
         let id = SnapshotId::random().at("get random bytes for", &dir)?;
         std::fs::create_dir(&dir).at("create", &dir)?;
         // The mode of the upper directory is that of `/` in the mount, whatever the umask is here.
-        for name in ["fs", "work"] {
+        for (name, root) in [("fs", root), ("work", RootAttributes::DEFAULT)] {
             let path = dir.join(name);
             std::fs::DirBuilder::new().mode(0o755).create(&path).at("create", &path)?;
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-                .at("change the mode of", &path)?;
+            root.give(&path).at("change the owner and mode of", &path)?;
         }
-        Ok(ActiveSnapshot { store: self.store.clone(), dir, id })
+        Ok(ActiveSnapshot { store: self.store.clone(), dir, id, root })
     }
 
     /// The snapshot, sound or not; `None` when it is absent or its record is damaged.
@@ -290,6 +301,8 @@ pub struct ActiveSnapshot {
     store: Store,
     dir: PathBuf,
     id: SnapshotId,
+    /// What `/` was at the beginning.
+    root: RootAttributes,
 }
 
 impl ActiveSnapshot {
@@ -301,6 +314,16 @@ impl ActiveSnapshot {
     /// For `upperdir=`.
     pub fn upper(&self) -> PathBuf {
         self.dir.join("fs")
+    }
+
+    /// What was made of `/`; `None` when it is as it was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn changed_root(&self) -> Result<Option<RootAttributes>, StoreError> {
+        let upper = self.upper();
+        let now = RootAttributes::of(&upper).at("read", &upper)?;
+        Ok((now != self.root).then_some(now))
     }
 
     /// For `workdir=`.

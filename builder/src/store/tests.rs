@@ -22,6 +22,7 @@ fn meta(diff: ContentId) -> SnapshotMeta {
         created: UNIX_EPOCH,
         description: "RUN true".to_owned(),
         size: 3,
+        root: None,
         diff_id: None,
         tar_size: None,
     }

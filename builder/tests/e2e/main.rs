@@ -33,5 +33,6 @@ mod registries;
 mod registry_errors;
 mod remote;
 mod repeated_layers;
+mod root_directory;
 mod run_mounts;
 mod store_full;

@@ -15,6 +15,7 @@ use crate::cli::{local, remote};
 use crate::emulation::{EmulationError, Emulators};
 use crate::environment::Environment;
 use crate::image::StoredImage;
+use crate::rootfs::RootAttributes;
 use crate::rootfs::overlay::overlay_view;
 use crate::rootfs::user::{UserError, resolve_user};
 use crate::sandbox::net::resolv_conf;
@@ -164,6 +165,9 @@ pub fn run(args: &Args, around: &Around<'_>, variable: Lookup<'_>) -> Result<Exi
         for directory in [&upper, &work] {
             std::fs::create_dir(directory).map_err(RunError::Mount)?;
         }
+        // The upper directory is `/` of the mount.
+        let root = lowers.first().map_or(Ok(RootAttributes::DEFAULT), |top| RootAttributes::of(top));
+        root.and_then(|root| root.give(&upper)).map_err(RunError::Mount)?;
         RootFs::Writable { lowers, upper, work }
     };
     let network = match args.network {

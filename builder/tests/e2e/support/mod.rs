@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod lab;
 pub(crate) mod layers;
+pub(crate) mod layout;
 pub(crate) mod listing;
 pub(crate) mod output;
 pub(crate) mod peer;
