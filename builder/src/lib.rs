@@ -14,6 +14,7 @@ pub mod context;
 pub mod copy;
 pub mod emulation;
 pub mod environment;
+pub mod explain;
 pub mod export;
 pub mod fetch;
 pub mod graph;

@@ -21,6 +21,16 @@ pub enum Remote {
     Http(Url),
 }
 
+impl Remote {
+    /// As it may be shown: without a password.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Git(source) => source.to_string(),
+            Self::Http(url) => redacted(url.as_str()),
+        }
+    }
+}
+
 /// A directory in a state of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GitSource {

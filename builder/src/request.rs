@@ -33,6 +33,8 @@ pub struct BuildRequest {
     pub network: NetworkMode,
     /// `--no-cache` and `--no-cache-filter`.
     pub no_cache: NoCache,
+    /// `--explain`: progress is told what the build did, and why.
+    pub explain: bool,
     /// `--locked`: names mean what the lock file says, and what it does not have is refused.
     pub locked: bool,
     /// `--pull`: ask the registry even when the store knows the image.

@@ -11,6 +11,7 @@ mod elsewhere;
 mod epoch;
 mod error;
 mod findings;
+mod history;
 mod image;
 mod input;
 mod layers;
@@ -161,6 +162,7 @@ async fn built(
         ulimits: request.ulimits.clone(),
         shm_size: request.shm_size,
         cgroups: cgroups.map(Arc::new),
+        explaining: history::explaining(request, &input),
     };
     announce(&graph, &targets, progress);
     let worker = Arc::new(StepWorker::new(Arc::clone(&graph), around, Box::new(jobs.clone())));
@@ -168,6 +170,11 @@ async fn built(
         .parallelism
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
     let solved = solve(&graph, &targets, &worker, limit).await;
+    if let Err(error) = &solved
+        && !matches!(error.cause, Cause::NeedsUserNamespace)
+    {
+        history::note(request, &input, store, &worker, progress).await;
+    }
     worker.save_contexts();
     let solved = solved.map_err(|error| step_failed(error, &graph, &input.dockerfile))?;
     syncing.start();
@@ -186,9 +193,13 @@ async fn built(
     };
     let finish = made.all(&graph, &solved, &names);
     let image = tokio::select! {
-        image = finish => image?,
-        () = environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
+        image = finish => image,
+        () = environment.cancellation.cancelled() => Err(BuildError::Cancelled),
     };
+    if !matches!(image, Err(BuildError::NeedsUserNamespace)) {
+        history::note(request, &input, store, &worker, progress).await;
+    }
+    let image = image?;
     worker.tell_unused_images(solved.keys().copied());
     let (steps, cached) = counts(&graph, &solved);
     Ok(BuildReport { image, steps, cached, elapsed: started.elapsed() })

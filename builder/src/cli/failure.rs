@@ -170,6 +170,9 @@ pub enum Failure {
     /// The store has no such image.
     #[error("there is no image {0:?} in the store; build images lists those there are")]
     NoImage(String),
+    /// Nothing was built.
+    #[error("no build of this store is remembered; build something first")]
+    NoHistory,
     /// An image that goes by several names.
     #[error("{given} has several names: {}; name the one to remove, or write -f to remove all", names.join(", "))]
     SeveralNames {

@@ -6,6 +6,7 @@ pub mod build;
 pub mod diff;
 pub mod display;
 pub mod environment;
+pub mod explain;
 pub mod failure;
 pub mod interrupt;
 pub mod local;
@@ -76,8 +77,8 @@ pub struct Around<'a> {
 fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
     let environment = around.environment;
     use verbs::{
-        copy, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, save, tag,
-        version,
+        copy, explain, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, save,
+        tag, version,
     };
     let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
@@ -98,6 +99,10 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
         Command::Images(args) => images::run(&args, &store()?, out, now)?,
         Command::Inspect(args) => inspect::run(args, environment, out)?,
         Command::History(args) => history::run(&args, &store()?, out, now)?,
+        Command::Explain(args) => {
+            let style = Style::new(around.style.colours() && io::stdout().is_terminal());
+            explain::run(&args, &store()?, out, style)?;
+        }
         Command::Tag(args) => tag::run(&args, &store()?)?,
         Command::Rmi(args) => {
             let store = store()?;

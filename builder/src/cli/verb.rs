@@ -5,8 +5,8 @@
 use super::build::{args, refused};
 use super::failure::UsageError;
 use super::verbs::{
-    copy, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, run, save, tag,
-    version,
+    copy, explain, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, run, save,
+    tag, version,
 };
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, FromArgMatches};
@@ -46,6 +46,7 @@ verbs! {
     "images" => Images(images::Args), "List the images of the store";
     "inspect" => Inspect(inspect::Args), "Show all that is known of images, as JSON";
     "history" => History(history::Args), "Show the layers of an image and what made them";
+    "explain" => Explain(explain::Args), "Say why the steps of the last build ran";
     "tag" => Tag(tag::Args), "Give an image a further name";
     "rmi" => Rmi(rmi::Args), "Remove names of images, and images without names";
     "pull" => Pull(pull::Args), "Fetch an image from its registry";

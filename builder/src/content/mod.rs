@@ -3,6 +3,10 @@
 //! A [`ContentId`] is a BLAKE3 hash. What goes in is framed by [`Encoder`]: every field has a length in front of it, so
 //! that no two different inputs give the same bytes. Times never go in.
 
+mod ingredients;
+
+pub use ingredients::{Ingredient, Ingredients};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 

@@ -173,6 +173,8 @@ pub struct RunOp {
     pub args: Vec<String>,
     /// ENV and ARG, in order.
     pub env: Vec<(String, String)>,
+    /// Which of them are ARG, for people.
+    pub arguments: Vec<String>,
     /// Proxy settings: in the environment, not in the key.
     pub proxy_env: Vec<(String, String)>,
     /// WORKDIR.

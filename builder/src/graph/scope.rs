@@ -128,6 +128,11 @@ impl Scope {
         self.args.iter().any(|(n, _)| n == name)
     }
 
+    /// The names of all ARGs.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        self.args.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The environment of a RUN.
     pub(super) fn env(&self) -> &[(String, String)] {
         &self.env

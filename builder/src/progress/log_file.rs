@@ -55,6 +55,7 @@ impl Sink for LogFile {
                 text.extend(line);
             }
             // Too many, and of no use afterwards.
+            Event::Explained { .. } => return,
             Event::Transfer { current, total, .. } if total != Some(current) => return,
             Event::Transfer { step, item, current, .. } => {
                 text.extend(format!("#{} {item} {current} bytes", state.number(step)).into_bytes());

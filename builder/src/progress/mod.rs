@@ -20,6 +20,7 @@ pub mod tally;
 pub mod tee;
 pub mod tty;
 
+use crate::explain::BuildHistory;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,11 @@ pub enum Event {
         elapsed: Duration,
         /// What went wrong, in one line.
         error: String,
+    },
+    /// What the whole build did, and why; when that was asked for.
+    Explained {
+        /// It.
+        history: Arc<BuildHistory>,
     },
     /// Something the user should know; not tied to a step.
     Warning {

@@ -106,6 +106,7 @@ impl State {
                 }
                 json!({"statuses": [status]})
             }
+            Event::Explained { history } => json!({ "explained": *history }),
             Event::Warning { text } => {
                 let (short, detail) = text.split_once('\n').unwrap_or((&text, ""));
                 let detail: Vec<_> = detail.lines().map(|line| base64(line.as_bytes())).collect();

@@ -1,8 +1,9 @@
 //! Remembers what is told at the end: how many steps ran, how many were cached, and the last lines of the one that failed.
 
 use super::{Event, Sink, StepId};
+use crate::explain::BuildHistory;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many lines of a step's log are kept.
 const LINES: usize = 20;
@@ -25,6 +26,8 @@ pub struct Counted {
     pub ran: usize,
     /// Steps whose earlier result was taken.
     pub cached: usize,
+    /// What the build did, when that was told.
+    pub history: Option<Arc<BuildHistory>>,
     /// The step that failed first.
     pub failed: Option<FailedStep>,
 }
@@ -54,6 +57,7 @@ impl Sink for Tally {
         let mut state = self.lock();
         match event {
             Event::Announced { step, name } => drop(state.names.insert(step, name)),
+            Event::Explained { history } => state.counted.history = Some(history),
             Event::Cached { .. } => state.counted.cached += 1,
             Event::Log { step, line, .. } => {
                 let lines = state.logs.entry(step).or_default();

@@ -106,6 +106,7 @@ impl Sink for Tty {
             Event::Cached { step } => Some((step, Outcome::Cached)),
             Event::Finished { step, elapsed } => Some((step, Outcome::Finished(elapsed))),
             Event::Failed { step, elapsed, .. } => Some((step, Outcome::Failed(elapsed))),
+            Event::Explained { .. } => None,
             Event::Warning { text } => {
                 drop(state);
                 for line in text.lines() {

@@ -5,7 +5,7 @@ use super::error::Cause;
 use super::key;
 use super::mounts::http_authorization;
 use crate::blocking::blocking;
-use crate::content::ContentId;
+use crate::content::Ingredients;
 use crate::fetch::git::{Commit, Git};
 use crate::fetch::http::{self, RemoteFile};
 use crate::graph::{HttpOp, Op, VertexId};
@@ -36,8 +36,8 @@ impl Fetched {
 }
 
 impl StepWorker {
-    /// The key of a source elsewhere by what it is now. Only a question goes out when it has not changed.
-    pub(super) async fn source_key(&self, vertex: VertexId) -> Result<Option<ContentId>, Cause> {
+    /// What the key of a source elsewhere is made of, by what it is now. Only a question goes out when it has not changed.
+    pub(super) async fn source_key(&self, vertex: VertexId) -> Result<Option<Ingredients>, Cause> {
         if matches!(&self.vertex(vertex).op, Op::Http(http) if http.checksum.is_some()) {
             return Ok(None);
         }
@@ -58,7 +58,7 @@ impl StepWorker {
         result
     }
 
-    async fn file_key(&self, vertex: VertexId, http: &HttpOp, step: StepId) -> Result<ContentId, Cause> {
+    async fn file_key(&self, vertex: VertexId, http: &HttpOp, step: StepId) -> Result<Ingredients, Cause> {
         let store = &self.around.store;
         if !self.around.privileged && store.known_file(http.url.as_str()).is_none() {
             // It would be downloaded again by the process that can keep it.
@@ -93,7 +93,7 @@ impl StepWorker {
         }
     }
 
-    async fn repository_key(&self, vertex: VertexId, source: &GitSource) -> Result<ContentId, Cause> {
+    async fn repository_key(&self, vertex: VertexId, source: &GitSource) -> Result<Ingredients, Cause> {
         let commit = tokio::select! {
             commit = async { self.git().resolve(source).await } => commit?,
             () = self.stop.cancelled() => return Err(Cause::Cancelled),

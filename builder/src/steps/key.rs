@@ -2,17 +2,19 @@
 //!
 //! In: the operation with every name expanded, the content ids of what it reads, the platform of a RUN, and whether there was but
 //! one id, so that the files of images have lost their owners. Out: times, values of
-//! secrets, proxies, addresses of hosts, limits. `definition` takes whole inputs; `content` takes [`Read`] parts.
+//! secrets, proxies, addresses of hosts, limits. What goes in is kept with the result as [`Ingredients`], and explains why a later key is another one.
 
 use super::state::Rootfs;
-use crate::content::{ContentId, Encoder};
+use crate::content::{ContentId, Ingredients};
+use crate::explain::BELOW;
 use crate::fetch::git::Commit;
-use crate::graph::{CopyOp, CopySource, HttpOp, Op, Origin, RunOp, Vertex};
+use crate::graph::{CopyOp, CopySource, HttpOp, Op, Origin, RunMount, RunOp, Vertex};
 use crate::remote::GitSource;
 use crate::request::NetworkMode;
 use crate::rootfs::Owners;
 use crate::solve::Inputs;
 use dockerfile_parser::ast::{MountKind, Security};
+use dockerfile_parser::lint::is_secret;
 use registry_client::digest::Digest;
 
 #[cfg(test)]
@@ -21,23 +23,33 @@ mod tests;
 /// What a step reads besides its parent, by content: one for each origin in the operation, in order.
 pub(super) type Reads<'a> = &'a dyn Fn(usize, &Origin) -> Option<ContentId>;
 
-/// The key of a vertex by its whole inputs.
-pub(super) fn definition(vertex: &Vertex, inputs: &Inputs<Rootfs>, owners: Owners) -> Option<ContentId> {
-    key(vertex, inputs, owners, "definition", &|_, origin| match origin {
+/// How a vertex is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// By its whole inputs.
+    Definition,
+    /// By what it really reads.
+    Content,
+    /// By what a server says.
+    Source,
+}
+
+/// The key made of `ingredients`.
+pub(super) fn of(ingredients: &Ingredients, how: How) -> ContentId {
+    ingredients.key(match how {
+        How::Definition => "slipway step by definition v2",
+        How::Content => "slipway step by content v2",
+        How::Source => "slipway source v2",
+    })
+}
+
+/// What the key of a vertex is made of, by its whole inputs.
+pub(super) fn definition(vertex: &Vertex, inputs: &Inputs<Rootfs>, owners: Owners) -> Option<Ingredients> {
+    ingredients(vertex, inputs, owners, &|_, origin| match origin {
         Origin::Context | Origin::Named(_) => None,
         Origin::Step(id) => inputs.reads.get(id).map(|rootfs| rootfs.content),
         Origin::Empty => Some(Rootfs::empty().content),
     })
-}
-
-/// The key of a vertex by what it really reads.
-pub(super) fn content(
-    vertex: &Vertex,
-    inputs: &Inputs<Rootfs>,
-    owners: Owners,
-    reads: Reads<'_>,
-) -> Option<ContentId> {
-    key(vertex, inputs, owners, "content", reads)
 }
 
 /// The content that the result of a vertex depends on and lies on: its parent's, or nothing for COPY --link, whose layer
@@ -58,193 +70,201 @@ fn is_numeric(owner: &str) -> bool {
     owner.bytes().all(|b| b.is_ascii_digit() || b == b':')
 }
 
-/// The key, when every read has a content id. `how` keeps whole inputs and parts of them apart.
-fn key(
+/// What the key of a vertex is made of, when every read has a content id.
+pub(super) fn ingredients(
     vertex: &Vertex,
     inputs: &Inputs<Rootfs>,
     owners: Owners,
-    how: &str,
     reads: Reads<'_>,
-) -> Option<ContentId> {
-    let parent = start(vertex, inputs);
-    let mut encoder = Encoder::new("slipway step v1");
+) -> Option<Ingredients> {
+    let mut list = Ingredients::default();
     if owners == Owners::Flattened {
         // What the step starts from has the id of its layers, but not their owners.
-        encoder.text("flattened");
+        list.text("owners", "flattened");
     }
-    encoder.text(how);
     match &vertex.op {
-        Op::Scratch | Op::Image(_) => return None,
-        Op::Http(http) => {
-            encoder.text("http").text(&http.name).text(&http.checksum.as_ref()?.to_string());
-        }
         // Which commit is meant, a server has to be asked.
-        Op::Git(_) => return None,
+        Op::Scratch | Op::Image(_) | Op::Git(_) => return None,
+        Op::Http(http) => {
+            list.text("file", http.name.as_str()).text("checksum", http.checksum.as_ref()?.to_string());
+        }
         Op::Run(run) => {
             // Files are put in place in the same way on every platform; programs are not.
-            encoder.text("run").text(&vertex.platform.to_string()).id(&parent);
-            run_op(&mut encoder, run, reads)?;
+            list.text("platform", vertex.platform.to_string());
+            run_op(&mut list, run, reads)?;
+            list.content(BELOW, start(vertex, inputs));
         }
         Op::Copy(copy) => {
-            encoder.text("copy").id(&parent);
-            copy_op(&mut encoder, copy, inputs, reads)?;
+            copy_op(&mut list, copy, inputs, reads)?;
+            list.content(BELOW, start(vertex, inputs));
         }
         Op::Workdir(workdir) => {
-            encoder.text("workdir").id(&parent);
-            encoder.text(&workdir.path).text(&workdir.user);
+            list.text("directory", workdir.path.as_str()).text("user", workdir.user.as_str());
+            list.content(BELOW, start(vertex, inputs));
         }
     }
-    Some(encoder.finish())
+    Some(list)
 }
 
-fn run_op(encoder: &mut Encoder, run: &RunOp, reads: Reads<'_>) -> Option<()> {
-    encoder.list(&run.args).number(run.env.len() as u64);
+fn run_op(list: &mut Ingredients, run: &RunOp, reads: Reads<'_>) -> Option<()> {
+    list.list("command", &run.args);
     for (name, value) in &run.env {
-        encoder.text(name).text(value);
+        let named = format!("variable {name}");
+        if is_secret(name) {
+            list.hidden(named, value)
+        } else {
+            list.text(named, value.as_str())
+        };
     }
-    encoder.text(&run.cwd).text(&run.user).text(&run.hostname);
-    encoder.text(match run.network {
-        NetworkMode::Default => "default",
-        NetworkMode::Host => "host",
-        NetworkMode::None => "none",
-    });
-    encoder.text(match run.security {
-        Security::Sandbox => "sandbox",
-        Security::Insecure => "insecure",
-    });
-    encoder.option(run.script.as_ref().map(|script| script.text.as_bytes()));
-    encoder.number(run.mounts.len() as u64);
+    list.text("directory", run.cwd.as_str()).text("user", run.user.as_str());
+    list.text("host name", run.hostname.as_str());
+    list.text(
+        "network",
+        match run.network {
+            NetworkMode::Default => "default",
+            NetworkMode::Host => "host",
+            NetworkMode::None => "none",
+        },
+    );
+    list.text(
+        "security",
+        match run.security {
+            Security::Sandbox => "sandbox",
+            Security::Insecure => "insecure",
+        },
+    );
+    if let Some(script) = &run.script {
+        list.text("script", script.text.as_str());
+    }
     for (index, bound) in run.mounts.iter().enumerate() {
-        let mount = &bound.mount;
-        let number = |n: Option<u32>| n.map(u32::to_le_bytes);
-        encoder.option(mount.target.as_deref().map(str::as_bytes));
-        match mount.kind {
-            MountKind::Bind => {
-                encoder.text("bind").number(u64::from(mount.read_only));
-                encoder.id(&reads(index, &bound.from)?);
-            }
-            // What is in the cache, and under which id, does not decide the result. How it begins does.
-            MountKind::Cache => {
-                encoder.text("cache").number(u64::from(mount.read_only));
-                for n in [number(mount.mode), number(mount.uid), number(mount.gid)] {
-                    encoder.option(n.as_ref().map(|n| n.as_slice()));
-                }
-                encoder.option(mount.source.as_deref().map(str::as_bytes));
-                if bound.from != Origin::Empty {
-                    encoder.id(&reads(index, &bound.from)?);
-                }
-            }
-            MountKind::Tmpfs => {
-                encoder.text("tmpfs").number(u64::from(mount.read_only));
-                encoder.number(mount.size.unwrap_or_default());
-            }
-            MountKind::Secret => {
-                encoder.text("secret").option(mount.id.as_deref().map(str::as_bytes));
-                encoder.option(mount.env.as_deref().map(str::as_bytes));
-                for n in [number(mount.mode), number(mount.uid), number(mount.gid)] {
-                    encoder.option(n.as_ref().map(|n| n.as_slice()));
-                }
-            }
-            MountKind::Ssh => {
-                encoder.text("ssh").option(mount.id.as_deref().map(str::as_bytes));
-            }
-        }
+        mount(list, bound, reads(index, &bound.from))?;
     }
     Some(())
 }
 
-fn copy_op(encoder: &mut Encoder, copy: &CopyOp, inputs: &Inputs<Rootfs>, reads: Reads<'_>) -> Option<()> {
-    encoder.text(&copy.destination);
-    for text in [&copy.chown, &copy.chmod] {
-        encoder.option(text.as_deref().map(str::as_bytes));
+/// `RUN --mount`, and the content of what it takes its files from.
+fn mount(list: &mut Ingredients, bound: &RunMount, content: Option<ContentId>) -> Option<()> {
+    let mount = &bound.mount;
+    let target = mount.target.as_deref().unwrap_or_default();
+    let mut said = Vec::new();
+    let mut say =
+        |name: &str, value: Option<String>| said.extend(value.map(|value| format!("{name}={value}")));
+    let octal = |number: Option<u32>| number.map(|number| format!("{number:o}"));
+    let owner = |number: Option<u32>| number.map(|number| number.to_string());
+    let text = |text: &Option<String>| text.as_ref().map(|text| format!("{text:?}"));
+    let with_files = match mount.kind {
+        MountKind::Bind => {
+            say("type", Some("bind".to_owned()));
+            say("ro", Some(mount.read_only.to_string()));
+            true
+        }
+        // What is in the cache, and under which id, does not decide the result. How it begins does.
+        MountKind::Cache => {
+            say("type", Some("cache".to_owned()));
+            say("ro", Some(mount.read_only.to_string()));
+            say("source", text(&mount.source));
+            say("mode", octal(mount.mode));
+            say("uid", owner(mount.uid));
+            say("gid", owner(mount.gid));
+            bound.from != Origin::Empty
+        }
+        MountKind::Tmpfs => {
+            say("type", Some("tmpfs".to_owned()));
+            say("ro", Some(mount.read_only.to_string()));
+            say("size", mount.size.map(|size| size.to_string()));
+            false
+        }
+        MountKind::Secret => {
+            say("type", Some("secret".to_owned()));
+            say("id", text(&mount.id));
+            say("env", text(&mount.env));
+            say("mode", octal(mount.mode));
+            say("uid", owner(mount.uid));
+            say("gid", owner(mount.gid));
+            false
+        }
+        MountKind::Ssh => {
+            say("type", Some("ssh".to_owned()));
+            say("id", text(&mount.id));
+            false
+        }
+    };
+    list.text(format!("mount {target}"), said.join(","));
+    if with_files {
+        list.content(format!("files of mount {target}"), content?);
     }
-    for flag in [copy.add, copy.link, copy.parents, copy.unpack.is_some(), copy.unpack == Some(true)] {
-        encoder.number(u64::from(flag));
+    Some(())
+}
+
+fn copy_op(list: &mut Ingredients, copy: &CopyOp, inputs: &Inputs<Rootfs>, reads: Reads<'_>) -> Option<()> {
+    list.text("instruction", if copy.add { "ADD" } else { "COPY" });
+    list.text("destination", copy.destination.as_str());
+    for (name, value) in [("--chown", &copy.chown), ("--chmod", &copy.chmod)] {
+        if let Some(value) = value {
+            list.text(name, value.as_str());
+        }
     }
-    encoder.list(&copy.excludes).number(copy.sources.len() as u64);
+    for (name, flag) in [("--link", copy.link), ("--parents", copy.parents)] {
+        if flag {
+            list.text(name, "true");
+        }
+    }
+    if let Some(unpack) = copy.unpack {
+        list.text("--unpack", unpack.to_string());
+    }
+    if !copy.excludes.is_empty() {
+        list.list("--exclude", &copy.excludes);
+    }
     let mut paths = false;
     for source in &copy.sources {
         match source {
             // Where the files are taken from does not matter; what they are and where they land does.
             CopySource::Path(..) => paths = true,
             CopySource::File { vertex, name, unpack } => {
-                let content = &inputs.reads.get(vertex)?.content;
-                encoder.text("file").text(name).number(u64::from(*unpack)).id(content);
+                list.text("downloaded file", format!("{name:?} unpacked={unpack}"));
+                list.content(format!("content of {name}"), inputs.reads.get(vertex)?.content);
             }
             CopySource::Repository(vertex) => {
-                encoder.text("repository").id(&inputs.reads.get(vertex)?.content);
+                list.content("files of the repository", inputs.reads.get(vertex)?.content);
             }
             CopySource::Inline { name, text } => {
-                encoder.text("inline").text(name).text(text);
+                list.text(format!("here-document {name}"), text.as_str());
             }
         }
     }
     if paths {
         // Files of the context belong to root in the image; those of a stage keep their owners.
-        encoder.text(match copy.origin {
-            Origin::Context | Origin::Named(_) => "context",
-            Origin::Step(_) | Origin::Empty => "stage",
-        });
-        encoder.id(&reads(0, &copy.origin)?);
+        list.text(
+            "taken from",
+            match copy.origin {
+                Origin::Context | Origin::Named(_) => "a context",
+                Origin::Step(_) | Origin::Empty => "a stage",
+            },
+        );
+        list.content(FILES, reads(0, &copy.origin)?);
     }
     Some(())
 }
 
-/// The key of a file by HTTP: its bytes and its name.
-pub(super) fn file(http: &HttpOp, digest: &Digest) -> ContentId {
-    let mut encoder = Encoder::new("slipway fetched file v1");
-    encoder.text(&http.name).text(&digest.to_string());
-    encoder.finish()
+/// The files that a COPY takes.
+pub(super) const FILES: &str = "files";
+
+/// What the key of a file by HTTP is made of: its bytes and its name.
+pub(super) fn file(http: &HttpOp, digest: &Digest) -> Ingredients {
+    let mut list = Ingredients::default();
+    list.text("file", http.name.as_str()).text("digest", digest.to_string());
+    list
 }
 
-/// The key of a directory of a repository.
-pub(super) fn repository(source: &GitSource, commit: &Commit) -> ContentId {
-    let mut encoder = Encoder::new("slipway repository v1");
-    encoder.text(&commit.id).text(&source.subdir).number(u64::from(source.skip_submodules));
+/// What the key of a directory of a repository is made of.
+pub(super) fn repository(source: &GitSource, commit: &Commit) -> Ingredients {
+    let mut list = Ingredients::default();
+    list.text("commit", commit.id.as_str()).text("directory", source.subdir.as_str());
+    list.text("submodules", (!source.skip_submodules).to_string());
     // URLs of submodules may be relative to that of the repository; .git holds it and the name of the branch.
-    encoder.text(&crate::remote::redacted(&source.remote));
+    list.text("repository", crate::remote::redacted(&source.remote));
     if source.keep_git_dir == Some(true) {
-        encoder.option(commit.reference.as_deref().map(str::as_bytes));
+        list.text("reference", commit.reference.as_deref().unwrap_or_default());
     }
-    encoder.finish()
-}
-
-/// What the key of a vertex is made of, in words: kept with the record, for explaining why a later key differs.
-pub(super) fn described(vertex: &Vertex, inputs: &Inputs<Rootfs>) -> Vec<(String, String)> {
-    let mut described = vec![
-        ("step".to_owned(), vertex.name.clone()),
-        ("platform".to_owned(), vertex.platform.to_string()),
-        ("parent".to_owned(), start(vertex, inputs).hex()),
-    ];
-    let mut add = |name: &str, value: &str| described.push((name.to_owned(), value.to_owned()));
-    match &vertex.op {
-        Op::Scratch | Op::Image(_) => {}
-        Op::Http(http) => add("url", &crate::remote::redacted(http.url.as_str())),
-        Op::Git(source) => add("repository", &source.to_string()),
-        Op::Run(run) => {
-            add("args", &run.args.join("\0"));
-            for (name, value) in &run.env {
-                add(&format!("env {name}"), value);
-            }
-            add("cwd", &run.cwd);
-            add("user", &run.user);
-            for mount in &run.mounts {
-                add("mount", &format!("{mount:?}"));
-            }
-        }
-        Op::Copy(copy) => {
-            add("destination", &copy.destination);
-            for (name, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
-                add(name, value.as_deref().unwrap_or_default());
-            }
-        }
-        Op::Workdir(workdir) => {
-            add("path", &workdir.path);
-            add("user", &workdir.user);
-        }
-    }
-    for (id, rootfs) in &inputs.reads {
-        add(&format!("reads {}", id.0), &rootfs.content.hex());
-    }
-    described
+    list
 }

@@ -12,6 +12,7 @@
 mod commit;
 mod contexts;
 mod error;
+mod explained;
 mod fetch;
 mod key;
 mod leftovers;
@@ -28,6 +29,7 @@ mod worker;
 
 pub use contexts::Contexts;
 pub use error::{Cause, StepError};
+pub use explained::Explaining;
 pub use mounts::{http_authorization, read_secret};
 pub use state::{Layer, Rootfs};
 pub use worker::{OnDone, StepWorker, Surroundings};

@@ -4,8 +4,7 @@ use super::StepWorker;
 use super::error::Cause;
 use super::state::{Layer, Rootfs};
 use crate::blocking::blocking;
-use crate::content::ContentId;
-use crate::context::digest_sources;
+use crate::context::{SourceDigest, digest_sources};
 use crate::copy::{self, Chmod, CopySpec, Ownership, SourceTree, Times, Unpack};
 use crate::graph::{CopyOp, CopySource, Origin, VertexId, WorkdirOp};
 use crate::rootfs::overlay::{overlay_rw, overlay_view};
@@ -29,14 +28,14 @@ impl StepWorker {
         &self,
         copy: &CopyOp,
         inputs: &Inputs<Rootfs>,
-    ) -> Result<Option<ContentId>, Cause> {
+    ) -> Result<Option<SourceDigest>, Cause> {
         let paths = copy.sources.iter().filter_map(|source| match source {
             CopySource::Path(path, _) => Some(copy::CopySource::Path { pattern: path.clone() }),
             _ => None,
         });
         let spec = self.spec(copy, None, paths.collect())?;
         let Some(tree) = self.origin(&copy.origin, inputs).await? else { return Ok(None) };
-        blocking(move || Ok(Some(digest_sources(&spec, &tree.tree(), tree.index())?.id))).await
+        blocking(move || Ok(Some(digest_sources(&spec, &tree.tree(), tree.index())?))).await
     }
 
     /// Runs COPY or ADD.

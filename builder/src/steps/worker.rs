@@ -1,8 +1,9 @@
 //! The solver's worker.
 
 use super::error::{Cause, StepError};
+use super::explained::{Explained, Explaining};
 use super::fetch::Fetched;
-use super::key;
+use super::key::{self, How};
 use super::mounts::{Copies, Renewed};
 use super::state::{Layer, Rootfs};
 use super::taken::Taken;
@@ -62,6 +63,8 @@ pub struct Surroundings {
     pub shm_size: Option<u64>,
     /// Where the control groups of RUN steps are made, when they have any.
     pub cgroups: Option<Arc<Cgroups>>,
+    /// What the history of the build needs.
+    pub explaining: Explaining,
 }
 
 /// Makes the results of the vertices of one graph.
@@ -82,6 +85,8 @@ pub struct StepWorker {
     pub(super) renewed: Renewed,
     /// What bind mounts show of contexts.
     pub(super) copies: Copies,
+    /// What becomes of each step, and why.
+    pub(super) explained: Explained,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -101,8 +106,21 @@ impl StepWorker {
         let stop = stop.or(&around.cancellation);
         let unpacked = Mutex::default();
         let (fetched, findings, taken) = (Fetched::default(), Mutex::default(), Taken::default());
-        let (renewed, copies) = (Renewed::default(), Copies::default());
-        Self { graph, around, stopping, stop, unpacked, findings, taken, renewed, copies, fetched, on_done }
+        let (renewed, copies, explained) = (Renewed::default(), Copies::default(), Explained::default());
+        Self {
+            graph,
+            around,
+            stopping,
+            stop,
+            unpacked,
+            findings,
+            taken,
+            renewed,
+            copies,
+            explained,
+            fetched,
+            on_done,
+        }
     }
 
     pub(super) fn vertex(&self, id: VertexId) -> &Vertex {
@@ -230,21 +248,31 @@ impl StepWorker {
         None
     }
 
-    /// The key of a vertex by the content that it reads now, and that content.
+    /// The key of a vertex by the content that it reads now, and that content. The files of a COPY are kept for
+    /// explaining when `keep` says so.
     async fn key_of_content(
         &self,
         vertex: VertexId,
         inputs: &Inputs<Rootfs>,
+        keep: bool,
     ) -> Result<(Option<ContentId>, Vec<Option<ContentId>>), Cause> {
         let reads = match &self.vertex(vertex).op {
             Op::Copy(copy) if copy.origin != Origin::Empty && copy.takes_paths() => {
-                vec![self.copy_content(copy, inputs).await?]
+                let taken = self.copy_content(copy, inputs).await?;
+                let id = taken.as_ref().map(|taken| taken.id);
+                if let Some(taken) = taken.filter(|_| keep) {
+                    self.explained.takes(vertex, taken.id, taken.entries);
+                }
+                vec![id]
             }
             Op::Run(run) => self.mount_contents(run, inputs).await?,
             _ => return Ok((None, Vec::new())),
         };
         let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
-        Ok((key::content(self.vertex(vertex), inputs, self.around.store.owners(), &found), reads))
+        let made_of = key::ingredients(self.vertex(vertex), inputs, self.around.store.owners(), &found);
+        let key = made_of.as_ref().map(|made_of| key::of(made_of, How::Content));
+        self.explained.is_made_of(vertex, made_of);
+        Ok((key, reads))
     }
 
     /// After a COPY: looks again at the context, so that what was copied is never remembered as the result of what was
@@ -257,7 +285,7 @@ impl StepWorker {
         let Op::Copy(copy) = &self.vertex(vertex).op else { return Ok(()) };
         let changing = matches!(copy.origin, Origin::Context | Origin::Named(_));
         if copy.takes_paths() && changing {
-            let (now, _) = self.key_of_content(vertex, inputs).await?;
+            let (now, _) = self.key_of_content(vertex, inputs, true).await?;
             if self.taken.is_other(vertex, now) {
                 self.takes_other(vertex);
             }
@@ -294,7 +322,10 @@ impl Worker for StepWorker {
     type Error = StepError;
 
     fn definition_key(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
-        key::definition(self.vertex(vertex), inputs, self.around.store.owners())
+        let made_of = key::definition(self.vertex(vertex), inputs, self.around.store.owners());
+        let key = made_of.map(|made_of| key::of(&made_of, How::Definition));
+        self.explained.looked_up(vertex, key);
+        key
     }
 
     async fn content_key(
@@ -303,10 +334,18 @@ impl Worker for StepWorker {
         inputs: &Inputs<Rootfs>,
     ) -> Result<Option<ContentId>, StepError> {
         if matches!(self.vertex(vertex).op, Op::Http(_) | Op::Git(_)) {
-            return self.source_key(vertex).await.map_err(Self::failed(vertex));
+            let made_of = self.source_key(vertex).await.map_err(Self::failed(vertex))?;
+            let key = made_of.as_ref().map(|made_of| key::of(made_of, How::Source));
+            self.explained.is_made_of(vertex, made_of);
+            self.explained.looked_up(vertex, key);
+            return Ok(key);
         }
-        let (key, reads) = self.key_of_content(vertex, inputs).await.map_err(Self::failed(vertex))?;
+        // Files of a context are listed when they have been copied.
+        let stage =
+            matches!(&self.vertex(vertex).op, Op::Copy(copy) if matches!(copy.origin, Origin::Step(_)));
+        let (key, reads) = self.key_of_content(vertex, inputs, stage).await.map_err(Self::failed(vertex))?;
         self.taken.looked_up(vertex, key, reads);
+        self.explained.looked_up(vertex, key);
         Ok(key)
     }
 
@@ -343,7 +382,8 @@ impl Worker for StepWorker {
             content: Rootfs::content_with(&parent, &snapshot.meta.content),
             created: snapshot.meta.created,
             description: self.vertex(vertex).name.clone(),
-            inputs: key::described(self.vertex(vertex), inputs),
+            inputs: self.made_of(vertex, inputs),
+            gone: None,
         };
         store.records().put(key, &record).map_err(|error| Self::failed(vertex)(error.into()))
     }
@@ -393,10 +433,14 @@ impl Worker for StepWorker {
                 if matches!(self.vertex(vertex).op, Op::Run(_)) {
                     self.found(leftovers::caches(&tree, self.vertex(vertex).span));
                 }
+                self.explain(vertex, inputs, Some(diff));
                 self.around.progress.send(Event::Finished { step, elapsed });
                 Ok(parent.with(snapshot, &diff))
             }
             Err(cause) => {
+                if !matches!(cause, Cause::Cancelled | Cause::NeedsUserNamespace) {
+                    self.explain(vertex, inputs, None);
+                }
                 self.around.progress.send(Event::Failed { step, elapsed, error: cause.to_string() });
                 Err(failed(cause))
             }
@@ -410,6 +454,7 @@ impl Worker for StepWorker {
             self.around.progress.send(Event::Cached { step: Self::step(vertex) });
         }
         if solved.outcome == Outcome::Cached && !matches!(op, Op::Scratch | Op::Image(_)) {
+            self.explained.is_cached(vertex);
             self.around.progress.send(Event::Cached { step: Self::step(vertex) });
         }
         self.on_done.done(vertex, &solved.state);

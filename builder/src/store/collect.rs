@@ -3,15 +3,20 @@
 use super::document;
 use super::error::{At, StoreError};
 use super::images::LIMIT;
-use super::records::StepRecord;
+use super::records::{Gone, StepRecord};
 use super::snapshots::SnapshotId;
 use super::{LayerBlob, Store};
+use crate::content::ContentId;
 use registry_client::config::ImageConfig;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::{DiffId, Digest};
 use registry_client::manifest::{Index, Manifest};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// Why results go when only images stay.
+const REMOVED: &str = "the image that it was part of was removed";
 
 /// What stays without an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +108,9 @@ impl<'a> Collector<'a> {
     fn cache(&mut self) -> Result<(), StoreError> {
         for path in entries(self.store.path("cache/steps"))? {
             let Some(record) = document::read::<StepRecord>(&path) else { continue };
+            if record.gone.is_some() {
+                continue;
+            }
             let Some(snapshot) = self.store.snapshots().get(&record.snapshot) else { continue };
             self.snapshots.insert(snapshot.id);
             self.layers.extend(snapshot.meta.diff_id);
@@ -115,9 +123,25 @@ impl<'a> Collector<'a> {
     fn sweep(self) -> Result<Collected, StoreError> {
         let store = self.store;
         let mut collected = Collected::default();
+        let (now, mut lists) = (SystemTime::now(), BTreeSet::new());
         for path in entries(store.path("cache/steps"))? {
             let record: Option<StepRecord> = document::read(&path);
-            if !record.is_some_and(|r| self.snapshots.contains(&r.snapshot)) {
+            match record {
+                Some(record) if self.snapshots.contains(&record.snapshot) => lists.extend(record.contents()),
+                Some(record) if record.is_worth_telling(now) => {
+                    // It goes on to say what was known, and why it is not any more.
+                    lists.extend(record.contents());
+                    if record.gone.is_none() {
+                        let gone = Some(Gone { when: now, why: REMOVED.to_owned() });
+                        store.write_cache(&path, &StepRecord { gone, ..record })?;
+                    }
+                }
+                _ => store.discard(&path)?,
+            }
+        }
+        for path in entries(store.path("cache/lists"))? {
+            let id = path.file_name().and_then(|name| name.to_str()?.parse::<ContentId>().ok());
+            if !id.is_some_and(|id| lists.contains(&id)) {
                 store.discard(&path)?;
             }
         }

@@ -9,10 +9,11 @@
 //! snapshots/<id>/{fs,tree,meta.json}         the result of a step: an overlay upper directory, and what is in it
 //! cache/steps/<key>                          step records
 //! cache/content/<hash>                       what a step made of which parent -> the first snapshot of that content
-//! cache/slots/<hash>                         the last key of a step of a Dockerfile, for explaining a miss
 //! cache/blobs/<hex of the DiffID>            compressed forms of a layer that are in blobs/
 //! cache/synced                               see below
 //! cache/files/<hash>                         what servers said of files that were downloaded
+//! cache/builds/<hash>, last                  what the last build of a Dockerfile did, and which was the last
+//! cache/lists/<id>                           the files a step took, for explaining what changed
 //! cache/refs/<hash>                          what refs of git repositories meant when their servers were asked
 //! git/<hash>/                                bare repositories of git remotes
 //! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
@@ -42,6 +43,7 @@ mod document;
 mod error;
 mod fitted;
 mod hasher;
+mod history;
 mod images;
 mod layers;
 mod lock;
@@ -65,7 +67,7 @@ pub use images::{CONTAINERD_NAME, Image, Images, REF_NAME};
 pub use layers::{LayerBlob, LayerBuilder, LayerDir, LayerMeta, Layers};
 pub use lock::KeyLock;
 pub use logs::Logs;
-pub use records::{Records, StepRecord};
+pub use records::{Gone, Records, StepRecord};
 pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
 pub use sources::{KnownCommit, KnownFile};
 
@@ -88,16 +90,18 @@ const FORMAT: u32 = 1;
 
 /// Every directory of a store, apart from those within them. One that is made later is here as well: what is not, is
 /// nothing of a store.
-const DIRECTORIES: [&str; 15] = [
+const DIRECTORIES: [&str; 17] = [
     "blobs/sha256",
     "layers",
     "snapshots",
     "cache",
     "cache/steps",
     "cache/content",
-    "cache/slots",
     "cache/blobs",
     "cache/files",
+    "cache/refs",
+    "cache/builds",
+    "cache/lists",
     "git",
     "contexts",
     "mounts",
@@ -361,8 +365,11 @@ impl Store {
 
     /// Writes a cache document.
     fn write_cache<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), StoreError> {
-        let bytes = document::encode(value, path)?;
-        let write = || document::replace(&self.scratch("document")?, path, &bytes, Durability::Cache);
+        self.write_cache_bytes(path, &document::encode(value, path)?)
+    }
+
+    fn write_cache_bytes(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let write = || document::replace(&self.scratch("document")?, path, bytes, Durability::Cache);
         match (write(), path.parent()) {
             // Somebody emptied the cache by deleting it.
             (Err(StoreError::Io { source, .. }), Some(parent))

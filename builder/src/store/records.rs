@@ -4,10 +4,10 @@ use super::Store;
 use super::document;
 use super::error::StoreError;
 use super::snapshots::{Snapshot, SnapshotId};
-use crate::content::{ContentId, Encoder};
+use crate::content::{ContentId, Encoder, Ingredient, Ingredients};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What a step gave, and what it was made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +25,40 @@ pub struct StepRecord {
     pub created: SystemTime,
     /// The step, as people read it.
     pub description: String,
-    /// What the key was made of: name and value of each input, kept for explaining why a later key differs.
-    pub inputs: Vec<(String, String)>,
+    /// What the step was made of by content, for explaining why a later key differs.
+    pub inputs: Ingredients,
+    /// When and why its snapshot was removed; the record stays for explaining.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Gone>,
+}
+
+/// How long a record says that its result is gone.
+const TOLD: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl StepRecord {
+    /// The contents that it was made of.
+    pub(super) fn contents(&self) -> impl Iterator<Item = ContentId> {
+        self.inputs.0.iter().filter_map(|(_, value)| match value {
+            Ingredient::Content(id) => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// Whether somebody may still wonder where the result is.
+    pub(super) fn is_worth_telling(&self, now: SystemTime) -> bool {
+        let recent = |gone: &Gone| now.duration_since(gone.when).is_ok_and(|age| age < TOLD);
+        self.gone.as_ref().is_none_or(recent)
+    }
+}
+
+/// Why a result is not there any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// When it was removed.
+    #[serde(with = "document::time")]
+    pub when: SystemTime,
+    /// Why.
+    pub why: String,
 }
 
 /// The step records of a store.
@@ -49,10 +81,6 @@ impl Records {
         self.store.path("cache/content").join(name.hex())
     }
 
-    fn slot_path(&self, slot: &ContentId) -> PathBuf {
-        self.store.path("cache/slots").join(slot.hex())
-    }
-
     /// What the step with this key gave, with a sound snapshot. Absent, damaged and suspect are all `None`.
     pub fn get(&self, key: &ContentId) -> Option<(StepRecord, Snapshot)> {
         self.look_up(key).filter(|(_, snapshot)| snapshot.is_sound())
@@ -66,6 +94,9 @@ impl Records {
 
     fn look_up(&self, key: &ContentId) -> Option<(StepRecord, Snapshot)> {
         let record: StepRecord = document::read(&self.step_path(key))?;
+        if record.gone.is_some() {
+            return None;
+        }
         let snapshot = self.store.snapshots().get(&record.snapshot)?;
         Some((record, snapshot))
     }
@@ -89,17 +120,8 @@ impl Records {
         self.store.snapshots().get(&id).filter(Snapshot::is_sound)
     }
 
-    /// Remembers `key` as the last one of `slot`: a step of a Dockerfile, named by where it stands.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn remember(&self, slot: &ContentId, key: &ContentId) -> Result<(), StoreError> {
-        self.store.write_cache(&self.slot_path(slot), key)
-    }
-
-    /// The last record of `slot`, for explaining why the key is another one now. Its snapshot may be gone.
-    pub fn last_of(&self, slot: &ContentId) -> Option<(ContentId, StepRecord)> {
-        let key: ContentId = document::read(&self.slot_path(slot))?;
-        Some((key, document::read(&self.step_path(&key))?))
+    /// What the step with this key was made of, whether its result is there or not.
+    pub fn described(&self, key: &ContentId) -> Option<StepRecord> {
+        document::read(&self.step_path(key))
     }
 }

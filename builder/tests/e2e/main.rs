@@ -17,6 +17,7 @@ mod cache;
 mod checks;
 mod compared;
 mod contexts;
+mod explain;
 mod indexes;
 mod interrupted;
 mod isolation;

@@ -30,6 +30,7 @@ mod undefined_arg_in_from;
 mod workdir_relative_path;
 
 pub use guide::{Guide, page, pages};
+pub use secrets_used_in_arg_or_env::is_secret;
 pub use settings::{Checks, ChecksError};
 
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};

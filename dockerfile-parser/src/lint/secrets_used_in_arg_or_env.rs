@@ -36,7 +36,8 @@ fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether the name of a variable says that its value is secret.
+pub fn is_secret(name: &str) -> bool {
     let is_one_of = |part: &str, known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(part));
     let has = |known: &[&str]| name.split('_').any(|part| is_one_of(part, known));
     has(&SECRET) && !has(&HARMLESS)

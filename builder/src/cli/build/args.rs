@@ -145,6 +145,10 @@ pub struct BuildArgs {
     #[command(flatten)]
     pub registries: RegistryFlags,
 
+    /// Say at the end why steps ran; =json writes it to standard output
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", help_heading = "Display")]
+    pub explain: Option<flag::TextFormat>,
+
     /// auto, tty, plain, quiet, rawjson or none [default: $BUILDKIT_PROGRESS, or auto]
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true, help_heading = "Display")]
     pub progress: Option<ProgressMode>,

@@ -11,6 +11,7 @@ use super::Around;
 use super::display::{self, Display};
 use super::failure::Failure;
 use super::interrupt;
+use super::spec::flag::TextFormat;
 use super::style::Style;
 use crate::build::{BuildError, build};
 use crate::cancel::Canceller;
@@ -20,7 +21,7 @@ use crate::request::BuildRequest;
 use crate::store::Store;
 use crate::userns::{Entered, Mapping, Privilege};
 use args::BuildArgs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -37,6 +38,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     let call = args.called();
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();
+    let explain = args.explain;
     let request = request::request(args, environment, &|name| std::env::var_os(name), stdout_is_terminal)?;
     let display = Display::new(mode, style);
     let tally = Arc::new(Tally::default());
@@ -79,6 +81,12 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     held.release();
     display.close();
     store.clear_scratch();
+    if let (Some(format), Some(history)) = (explain, tally.counted().history) {
+        match format {
+            TextFormat::Text => write!(io::stderr(), "{}", super::explain::text(&history, style))?,
+            TextFormat::Json => writeln!(io::stdout(), "{:#}", super::explain::json(&history))?,
+        }
+    }
     // What processes that were killed have left; the last build that did everything from the cache has seen to it, too.
     if !matches!(&result, Ok(report) if report.cached == report.steps) {
         // It costs space, nothing else.

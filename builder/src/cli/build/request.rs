@@ -98,6 +98,7 @@ pub fn request(
         },
         pull: args.pull,
         locked: args.locked,
+        explain: args.explain.is_some(),
         extra_hosts: args.add_host,
         ulimits: args.ulimit,
         shm_size: args.shm_size,

@@ -30,6 +30,14 @@ pub fn assignment(value: &str) -> Result<(String, Option<String>), SpecError> {
     Ok((name.to_owned(), value))
 }
 
+/// How something is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "named after the value")]
+pub enum TextFormat {
+    Text,
+    Json,
+}
+
 /// `--allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entitlement {

@@ -1,6 +1,7 @@
 //! The verbs beside `build`, one file each.
 
 pub mod copy;
+pub mod explain;
 pub mod fmt;
 pub mod format;
 pub mod history;

@@ -39,6 +39,7 @@ impl Dispatch<'_, '_> {
         let op = RunOp {
             args,
             env: self.state.scope.env().to_vec(),
+            arguments: self.state.scope.arguments(),
             proxy_env: self.proxies(),
             cwd: config.working_dir.clone(),
             user: config.user.clone(),

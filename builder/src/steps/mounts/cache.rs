@@ -374,6 +374,7 @@ mod tests {
         RunOp {
             args: vec!["true".to_owned()],
             env: Vec::new(),
+            arguments: Vec::new(),
             proxy_env: Vec::new(),
             cwd: "/".to_owned(),
             user: String::new(),

@@ -56,6 +56,8 @@ fn what_images_and_records_need_stays() {
 
     assert_eq!(store.collect(Keep::Images).unwrap().snapshots, 1);
     assert!(store.records().get(&key).is_none());
+    let told = store.records().described(&key).and_then(|record| record.gone);
+    assert_eq!(told.map(|gone| gone.why).as_deref(), Some("the image that it was part of was removed"));
     assert!(store.records().by_content(&cached.parent, &cached.diff).is_none());
     assert!(store.layers().get(kept_layer).is_some());
     drop(store);
