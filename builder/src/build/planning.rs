@@ -3,7 +3,7 @@
 use super::BuildError;
 use super::error::{DockerfileError, DockerfileText};
 use crate::bases::{BaseError, Bases, Resolved};
-use crate::graph::{BaseImages, BaseName, ContextKind, Graph, Plan, PlanOptions, plan};
+use crate::graph::{BaseImages, BaseName, ContextKind, Graph, Plan, PlanOptions, context_key, plan};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{BuildRequest, NamedContext};
 use dockerfile_parser::ast::Dockerfile;
@@ -37,7 +37,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
             }
             NamedContext::Target(stage) => ContextKind::Target(stage.clone()),
         };
-        (context_name(name), kind)
+        (context_key(name), kind)
     });
     PlanOptions {
         target: request.target.clone(),
@@ -56,24 +56,14 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
     }
 }
 
-/// The name of a context in lower case, a platform behind `::` in its common form.
-fn context_name(name: &str) -> String {
-    let name = name.to_lowercase();
-    let Some((plain, platform)) = name.split_once("::") else { return name };
-    match platform.parse::<Platform>() {
-        Ok(platform) => format!("{plain}::{platform}"),
-        Err(_) => name,
-    }
-}
-
-/// The directories among the named contexts, by lower-case name; `fetched` has those of remote ones.
+/// The directories among the named contexts, by the name they are compared by; `fetched` has those of remote ones.
 pub(super) fn directories(
     request: &BuildRequest,
     fetched: &BTreeMap<String, PathBuf>,
 ) -> BTreeMap<String, PathBuf> {
     let directories = request.build_contexts.iter().filter_map(|(name, context)| match context {
-        NamedContext::Directory(path) => Some((context_name(name), path.clone())),
-        NamedContext::Remote(_) => Some((context_name(name), fetched.get(name)?.clone())),
+        NamedContext::Directory(path) => Some((context_key(name), path.clone())),
+        NamedContext::Remote(_) => Some((context_key(name), fetched.get(name)?.clone())),
         _ => None,
     });
     directories.collect()

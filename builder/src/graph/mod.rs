@@ -21,6 +21,7 @@ mod stage;
 mod tests;
 mod text;
 
+pub use names::context_key;
 pub use op::{
     BaseImages, BaseKey, BaseName, CopyOp, CopySource, Graph, HistoryEntry, HttpOp, ImagePlan, InlineScript,
     Op, Origin, ResolvedBase, RunMount, RunOp, Vertex, VertexId, WorkdirOp,

@@ -22,6 +22,22 @@ pub(super) enum Base {
     Directory(String),
 }
 
+/// The form in which names of contexts are compared: in lower case, as Docker shows references, without `:latest`; behind
+/// `::` a platform in its common form.
+pub fn context_key(name: &str) -> String {
+    let name = name.to_lowercase();
+    let (name, platform) = match name.split_once("::") {
+        Some((plain, platform)) => match platform.parse::<Platform>() {
+            Ok(platform) => (plain, format!("::{platform}")),
+            Err(_) => (name.as_str(), String::new()),
+        },
+        None => (name.as_str(), String::new()),
+    };
+    let familiar =
+        name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.familiar());
+    format!("{}{platform}", familiar.strip_suffix(":latest").unwrap_or(&familiar))
+}
+
 impl Planner<'_> {
     /// The stage `--target` names, or the last one.
     pub(super) fn target(&self) -> Result<usize, Vec<Diagnostic>> {
@@ -82,12 +98,14 @@ impl Planner<'_> {
 
     /// The named context that stands for `name`: `name::platform` first.
     pub(super) fn context_on(&self, name: &str, platform: &Platform) -> Option<(&str, &ContextKind)> {
-        let name = name.to_lowercase();
-        let name = name.strip_suffix(":latest").unwrap_or(&name);
         let contexts = &self.options.contexts;
+        if contexts.is_empty() {
+            return None;
+        }
+        let name = context_key(name);
         let (name, kind) = contexts
             .get_key_value(&format!("{name}::{platform}"))
-            .or_else(|| contexts.get_key_value(name))?;
+            .or_else(|| contexts.get_key_value(&name))?;
         Some((name.as_str(), kind))
     }
 

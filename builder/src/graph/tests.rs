@@ -693,3 +693,39 @@ fn mistakes_of_one_stage_come_together() {
         ]
     );
 }
+
+#[test]
+fn versions_of_systems_are_kept() {
+    let base = |_: &str, config: &mut ImageConfig| {
+        config.os_version = Some("6.1".to_owned());
+        config.os_features = vec!["feature".to_owned()];
+    };
+    let (graph, _) = planned("FROM b\nLABEL a=b\n", &options(), &base).unwrap();
+    let config = &graph.images[0].config;
+    assert_eq!(
+        (config.os_version.as_deref(), config.os_features.as_slice()),
+        (Some("6.1"), &["feature".to_owned()][..])
+    );
+}
+
+#[test]
+fn names_of_contexts_are_those_of_images() {
+    for (text, want) in [
+        ("Other", "other"),
+        ("other:latest", "other"),
+        ("docker.io/library/other", "other"),
+        ("docker.io/team/other:1", "team/other:1"),
+        ("localhost:5000/x:latest", "localhost:5000/x"),
+        ("other::linux/x86_64", "other::linux/amd64"),
+        ("docker.io/library/other:latest::linux/arm64/v8", "other::linux/arm64"),
+        ("a::b::c", "a::b::c"),
+        ("_", "_"),
+    ] {
+        assert_eq!(context_key(text), want, "{text}");
+    }
+    let contexts = BTreeMap::from([(context_key("docker.io/library/files"), ContextKind::Directory)]);
+    let options = PlanOptions { contexts, ..options() };
+    let text = "FROM scratch\nCOPY --from=files a /\nCOPY --from=Files:latest a /\nCOPY --from=docker.io/library/files a /\n";
+    let graph = graph(text, &options);
+    assert!(copy_ops(&graph).iter().all(|copy| copy.origin == Origin::Named("files".to_owned())));
+}

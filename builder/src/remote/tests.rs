@@ -62,7 +62,7 @@ fn parts_of_a_git_url() {
             GitSource { checksum: Some("abcdef1".to_owned()), ..base.clone() },
         ),
         (
-            "https://h/a.git?keep-git-dir&submodules=false&mtime=checkout",
+            "https://h/a.git?keep-git-dir&submodules=false&mtime=checkout&fetch-by-commit=true",
             GitSource {
                 keep_git_dir: Some(true),
                 skip_submodules: true,
@@ -91,6 +91,7 @@ fn refusals() {
         ("https://h/a.git?tag=a&branch=a", "says the ref twice"),
         ("https://h/a.git?keep-git-dir=maybe", "write true or false"),
         ("https://h/a.git?mtime=now", "write checkout or commit"),
+        ("https://h/a.git?fetch-by-commit=x", "write true or false"),
         ("https://h/a.git?commit=xyz", "no name of a branch"),
         ("https://h/a.git#--upload-pack=x", "no name of a branch"),
         ("https://h/a.git#a..b", "no name of a branch"),

@@ -330,6 +330,14 @@ mod tests {
                 r#"compression="lz4" is not understood: write uncompressed, gzip or zstd"#,
             ),
             (
+                "type=image,compression=nydus",
+                "compression=nydus is not supported: write uncompressed, gzip or zstd",
+            ),
+            (
+                "type=image,attestation-inline=true",
+                "attestation-inline= of an output is not supported: attestations are not made",
+            ),
+            (
                 "type=image,compression=estargz",
                 "compression=estargz is not supported: write uncompressed, gzip or zstd",
             ),
