@@ -2,7 +2,7 @@
 
 use super::dispatch;
 use super::names::Base;
-use super::op::{BaseImages, CopyOp, CopySource, HistoryEntry, Op, Origin, Vertex, VertexId};
+use super::op::{BaseImages, BaseKey, CopyOp, CopySource, HistoryEntry, Op, Origin, Vertex, VertexId};
 use super::plan::Planner;
 use super::scope::Scope;
 use crate::request::NoCache;
@@ -155,85 +155,17 @@ fn start(
         trigger: None,
     };
     match base {
-        Base::Scratch => {
-            state.vertex = planner.push(Vertex {
-                op: Op::Scratch,
-                parent: None,
-                reads: Vec::new(),
-                name: String::new(),
-                stage: name,
-                span,
-                ignore_cache: false,
-                platform: state.platform.clone(),
-            });
-        }
+        Base::Scratch => state.vertex = nothing(planner, &state, span),
         Base::Stage(parent) => {
             let Some(parent) = states.get(&parent) else {
                 unreachable!("a stage is evaluated after the stage it starts from");
             };
-            state.vertex = parent.vertex;
-            state.config = parent.config.clone();
-            state.history = parent.history.clone();
-            state.scope = parent.scope.clone();
-            state.platform = parent.platform.clone();
-            state.config.config.on_build = None;
+            on_stage(&mut state, parent);
             // FROM of a stage is no step of its own.
             state.counter = (0, steps);
         }
-        Base::Image(key) => {
-            let Some(resolved) = bases.get(&key) else {
-                unreachable!("every base image of a reachable stage is resolved before");
-            };
-            let position = state.next_position();
-            state.vertex = planner.image_vertex(&key, span, &name, &position);
-            state.config = resolved.config.clone();
-            state.config.config.on_build = None;
-            let found = state.config.platform();
-            if found.os != state.platform.os || found.architecture != state.platform.architecture {
-                planner.warnings.push(Diagnostic::warning(
-                    "InvalidBaseImagePlatform",
-                    span,
-                    format!("{} is for {found}, but {} was asked for", key.name, state.platform),
-                ));
-                // Its programs run on what they were made for.
-                state.platform = found;
-            }
-        }
-        Base::Directory(context) => {
-            let scratch = planner.push(Vertex {
-                op: Op::Scratch,
-                parent: None,
-                reads: Vec::new(),
-                name: String::new(),
-                stage: name.clone(),
-                span,
-                ignore_cache: false,
-                platform: state.platform.clone(),
-            });
-            let position = state.next_position();
-            state.vertex = planner.push(Vertex {
-                op: Op::Copy(Box::new(CopyOp {
-                    add: false,
-                    origin: Origin::Named(context.clone()),
-                    sources: vec![CopySource::Path("/".to_owned(), span)],
-                    destination: "/".to_owned(),
-                    chown: None,
-                    chmod: None,
-                    link: false,
-                    parents: false,
-                    excludes: Vec::new(),
-                    unpack: None,
-                })),
-                parent: Some(scratch),
-                reads: Vec::new(),
-                name: format!("{position}FROM {context}"),
-                stage: name,
-                span,
-                ignore_cache,
-                platform: state.platform.clone(),
-            });
-            state.remember(format!("FROM {context} # buildkit"), Some(state.vertex));
-        }
+        Base::Image(key) => on_image(planner, &mut state, &key, span, bases),
+        Base::Directory(context) => on_directory(planner, &mut state, context, span),
     }
     if state.platform.os == "windows" {
         let message = format!("images for {} cannot be built here", state.platform);
@@ -243,6 +175,86 @@ fn start(
     }
     inherit_environment(&mut state);
     Ok(state)
+}
+
+/// The empty root file system.
+fn nothing(planner: &mut Planner<'_>, state: &StageState, span: Span) -> VertexId {
+    planner.push(Vertex {
+        op: Op::Scratch,
+        parent: None,
+        reads: Vec::new(),
+        name: String::new(),
+        stage: state.stage.clone(),
+        span,
+        ignore_cache: false,
+        platform: state.platform.clone(),
+    })
+}
+
+/// All that an earlier stage has become, but its triggers.
+fn on_stage(state: &mut StageState, parent: &StageState) {
+    state.vertex = parent.vertex;
+    state.config = parent.config.clone();
+    state.history = parent.history.clone();
+    state.scope = parent.scope.clone();
+    state.platform = parent.platform.clone();
+    state.config.config.on_build = None;
+}
+
+/// An image, and its config but its triggers.
+fn on_image(
+    planner: &mut Planner<'_>,
+    state: &mut StageState,
+    key: &BaseKey,
+    span: Span,
+    bases: &BaseImages,
+) {
+    let Some(resolved) = bases.get(key) else {
+        unreachable!("every base image of a reachable stage is resolved before");
+    };
+    let position = state.next_position();
+    state.vertex = planner.image_vertex(key, span, &state.stage, &position);
+    state.config = resolved.config.clone();
+    state.config.config.on_build = None;
+    let found = state.config.platform();
+    if found.os != state.platform.os || found.architecture != state.platform.architecture {
+        planner.warnings.push(Diagnostic::warning(
+            "InvalidBaseImagePlatform",
+            span,
+            format!("{} is for {found}, but {} was asked for", key.name, state.platform),
+        ));
+        // Its programs run on what they were made for.
+        state.platform = found;
+    }
+}
+
+/// All files of a named context.
+fn on_directory(planner: &mut Planner<'_>, state: &mut StageState, context: String, span: Span) {
+    let parent = Some(nothing(planner, state, span));
+    let position = state.next_position();
+    let copy = CopyOp {
+        add: false,
+        origin: Origin::Named(context.clone()),
+        sources: vec![CopySource::Path("/".to_owned(), span)],
+        destination: "/".to_owned(),
+        chown: None,
+        chmod: None,
+        link: false,
+        parents: false,
+        excludes: Vec::new(),
+        unpack: None,
+    };
+    state.vertex = planner.push(Vertex {
+        op: Op::Copy(Box::new(copy)),
+        parent,
+        reads: Vec::new(),
+        name: format!("{position}FROM {context}"),
+        stage: state.stage.clone(),
+        span,
+        ignore_cache: state.ignore_cache,
+        platform: state.platform.clone(),
+    });
+    state.remember(format!("FROM {context} # buildkit"), Some(state.vertex));
 }
 
 /// PATH is always set, and what the config sets is what RUN sees.

@@ -1,0 +1,199 @@
+//! The phases of a build: read, plan, prepare, solve.
+
+use super::error::{BuildError, DockerfileError, DockerfileText, StepFailure};
+use super::input::{self, Input, InputError};
+use super::layers::LayerJobs;
+use super::planning::{self, Planned};
+use super::{elsewhere, findings, history, lock, outputs};
+use crate::agent::Agents;
+use crate::bases::Bases;
+use crate::cgroup::Cgroups;
+use crate::emulation::Emulators;
+use crate::environment::Environment;
+use crate::graph::{Graph, PlanOptions, VertexId};
+use crate::progress::{Event, Progress};
+use crate::request::BuildRequest;
+use crate::solve::{Solved, solve};
+use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
+use crate::store::Store;
+use dockerfile_parser::{Parsed, syntax};
+use registry_client::client::Client;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What all phases of a build know.
+#[derive(Clone, Copy)]
+pub(super) struct Build<'a> {
+    pub(super) request: &'a BuildRequest,
+    pub(super) environment: &'a Environment,
+    pub(super) store: &'a Store,
+    pub(super) client: &'a Client,
+    pub(super) progress: &'a Progress,
+    /// Whether this process may mount, chown and make namespaces.
+    pub(super) privileged: bool,
+}
+
+/// What is built, and from what.
+pub(super) struct Source {
+    pub(super) input: Input,
+    pub(super) parsed: Parsed,
+    /// When a context that was elsewhere was made.
+    pub(super) time: Option<SystemTime>,
+    /// Named contexts that were elsewhere.
+    pub(super) named: BTreeMap<String, PathBuf>,
+    pub(super) agents: Arc<Agents>,
+}
+
+/// What the solver works with.
+pub(super) struct Solving {
+    pub(super) graph: Arc<Graph>,
+    pub(super) targets: Vec<VertexId>,
+    pub(super) worker: Arc<StepWorker>,
+    pub(super) jobs: LayerJobs,
+}
+
+impl Build<'_> {
+    /// Fetches what is elsewhere, reads the Dockerfile, and tells what its text gives to warn about.
+    pub(super) async fn read(&self) -> Result<Source, BuildError> {
+        let Self { request, environment, store, client, progress, .. } = *self;
+        let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
+        let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
+        let stop = &environment.cancellation;
+        let input = input::read(request, elsewhere.context, elsewhere.dockerfile, store, stop).await?;
+        let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
+        let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
+        let parsed =
+            dockerfile_parser::parse_with_checks(&input.dockerfile.source, checks).map_err(refused)?;
+        for warning in findings::unused_build_args(&parsed.dockerfile, request) {
+            progress.warn(warning);
+        }
+        for warning in &input.warnings {
+            progress.warn(warning.to_string());
+        }
+        match request.build_args.get("BUILDKIT_SYNTAX") {
+            None => findings::tell(&input.dockerfile, parsed.warnings.clone(), progress)?,
+            // It takes the place of the file's `# syntax=`.
+            Some(syntax) => {
+                let others = parsed.warnings.iter().filter(|w| w.code != syntax::CODE).cloned().collect();
+                findings::tell(&input.dockerfile, others, progress)?;
+                if let Err(unsupported) = syntax::check(syntax) {
+                    let help = unsupported.help();
+                    progress.warn(format!("warning: BUILDKIT_SYNTAX: {unsupported}\nhelp: {help}\n"));
+                }
+            }
+        }
+        Ok(Source { input, parsed, time: elsewhere.time, named: elsewhere.named, agents })
+    }
+
+    /// Makes the graph, and tells what it gives to warn about.
+    pub(super) async fn plan(&self, source: &Source, bases: &Arc<Bases>) -> Result<Planned, BuildError> {
+        let Self { request, progress, privileged, .. } = *self;
+        let Source { input, parsed, .. } = source;
+        let locked = request.locked.then(|| lock::read(input.path.as_deref())).transpose()?;
+        let options = PlanOptions { locked, ..planning::options(request) };
+        let (file, dockerfile) = (&input.dockerfile, &parsed.dockerfile);
+        let planned = planning::planned(file, dockerfile, request, &options, bases, progress, privileged);
+        let planned = tokio::select! {
+            planned = planned => planned?,
+            () = self.environment.cancellation.cancelled() => return Err(BuildError::Cancelled),
+        };
+        let (context, path) = (input.context.as_deref(), input.path.as_deref());
+        let last_stage = dockerfile.stages.last().map(|stage| stage.span).unwrap_or_default();
+        let found = findings::of_graph(&planned.graph, context, path, request, last_stage);
+        findings::tell(file, findings::settled(parsed, found), progress)?;
+        Ok(planned)
+    }
+
+    /// Makes the worker for the graph.
+    pub(super) fn prepare(
+        &self,
+        source: &Source,
+        planned: Planned,
+        bases: &Arc<Bases>,
+        cgroups: Option<Cgroups>,
+    ) -> Result<Solving, BuildError> {
+        let Self { request, environment, store, client, progress, privileged } = *self;
+        let Source { input, named, agents, .. } = source;
+        let directories = planning::directories(request, named);
+        let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
+            .map_err(InputError::from)?;
+        let graph = Arc::new(planned.graph);
+        let targets: Vec<VertexId> = graph.images.iter().map(|plan| plan.vertex).collect();
+        let packed = if outputs::need_layers(request) { &targets[..] } else { &[] };
+        let jobs = LayerJobs::new(store.clone(), request.source_date_epoch, privileged, &graph, packed);
+        let around = Surroundings {
+            store: store.clone(),
+            bases: Arc::clone(bases),
+            images: planned.images,
+            contexts,
+            progress: progress.clone(),
+            client: client.clone(),
+            git: elsewhere::git_access(request, environment, agents)?,
+            agents: Arc::clone(agents),
+            emulators: Arc::new(Emulators::new(environment.path.clone())),
+            cancellation: environment.cancellation.clone(),
+            privileged,
+            secrets: request.secrets.clone(),
+            extra_hosts: request.extra_hosts.clone(),
+            ulimits: request.ulimits.clone(),
+            shm_size: request.shm_size,
+            cgroups: cgroups.map(Arc::new),
+            explaining: history::explaining(request, input),
+        };
+        announce(&graph, &targets, progress);
+        let worker = Arc::new(StepWorker::new(Arc::clone(&graph), around, Box::new(jobs.clone())));
+        Ok(Solving { graph, targets, worker, jobs })
+    }
+
+    /// Runs what must run.
+    pub(super) async fn solve(&self, source: &Source, solving: &Solving) -> Result<SolvedSteps, BuildError> {
+        let Self { request, store, progress, .. } = *self;
+        let Solving { graph, targets, worker, .. } = solving;
+        let limit = request
+            .parallelism
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
+        let solved = solve(graph, targets, worker, limit).await;
+        if let Err(error) = &solved
+            && !matches!(error.cause, Cause::NeedsUserNamespace)
+        {
+            history::note(request, &source.input, store, worker, progress).await;
+        }
+        worker.save_contexts();
+        solved.map_err(|error| step_failed(error, graph, &source.input.dockerfile))
+    }
+}
+
+/// The results of the vertices that were needed.
+pub(super) type SolvedSteps = BTreeMap<VertexId, Solved<Rootfs>>;
+
+/// Tells progress about the steps that the targets need, in order.
+fn announce(graph: &Graph, targets: &[VertexId], progress: &Progress) {
+    let mut needed = vec![false; graph.vertices.len()];
+    let mut open = targets.to_vec();
+    while let Some(id) = open.pop() {
+        if !std::mem::replace(&mut needed[id.0], true) {
+            open.extend(graph.vertex(id).inputs());
+        }
+    }
+    for (index, vertex) in graph.vertices.iter().enumerate() {
+        if needed[index] && !vertex.name.is_empty() {
+            let step = StepWorker::step(VertexId(index));
+            progress.send(Event::Announced { step, name: vertex.name.clone() });
+        }
+    }
+}
+
+fn step_failed(error: StepError, graph: &Graph, file: &Arc<DockerfileText>) -> BuildError {
+    match error.cause {
+        Cause::NeedsUserNamespace => BuildError::NeedsUserNamespace,
+        Cause::Cancelled => BuildError::Cancelled,
+        _ => {
+            let vertex = graph.vertex(error.vertex);
+            let diagnostic = error.diagnostic(vertex);
+            let step = vertex.name.clone();
+            BuildError::Step(Box::new(StepFailure { file: Arc::clone(file), step, diagnostic }))
+        }
+    }
+}
