@@ -2,8 +2,8 @@
 
 use super::ContextError;
 use crate::cancel::Cancellation;
+use crate::copy::CopyWarning;
 use crate::copy::archive::{Compression, MAGIC, Options, is_header, unpack};
-use crate::copy::{CopyWarning, Times};
 use crate::rootfs::Root;
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -58,7 +58,6 @@ pub fn read_context(mut input: impl Read, place: &str, dir: &Path) -> Result<Std
         archive: place,
         path: b"",
         owner: Some((uid, gid)),
-        times: Times::default(),
         // Whoever reads standard input is woken by the signal itself.
         cancellation: &Cancellation::never(),
     };

@@ -6,7 +6,7 @@ use super::path;
 use super::resolve::{self, Policy, Walk};
 use super::spec::CopySpec;
 use crate::rootfs::Root;
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,17 +35,11 @@ pub(crate) enum Place {
 }
 
 /// Looks for the destination. Its parents exist afterwards; with a trailing slash, or `directory`, it exists too.
-/// Links are followed inside the image, the last one too and also when they dangle, except with `--link`. The paths of
-/// directories that were made are added to `made`.
-pub(crate) fn find(
-    root: &Root,
-    spec: &CopySpec,
-    directory: bool,
-    made: &mut Vec<Vec<u8>>,
-) -> Result<Place, CopyError> {
+/// Links are followed inside the image, the last one too and also when they dangle, except with `--link`.
+pub(crate) fn find(root: &Root, spec: &CopySpec, directory: bool) -> Result<Place, CopyError> {
     let bytes = std::os::unix::ffi::OsStrExt::as_bytes(spec.destination.as_os_str());
     let components = path::components(bytes);
-    let mut policy = Make { spec, made };
+    let mut policy = Make { spec };
     let shown = || path::show(bytes);
     let walk = resolve::walk(root, &components, &mut policy).map_err(|error| match error.errno {
         Errno::NOTDIR => CopyError::DestinationObstacle { destination: shown(), at: error.path },
@@ -64,7 +58,7 @@ pub(crate) fn find(
             let parent = open(&parent, above)?;
             if wants_directory {
                 remove(parent.fd.as_fd(), &name, &found.path)?;
-                return make(spec, parent, &name, made).map(Place::Directory);
+                return make(spec, parent, &name).map(Place::Directory);
             }
             Ok(Place::Name { parent, name })
         }
@@ -72,7 +66,7 @@ pub(crate) fn find(
             let parent = open(&parent.fd, &parent.path)?;
             let name = c_name(&name);
             if wants_directory {
-                return make(spec, parent, &name, made).map(Place::Directory);
+                return make(spec, parent, &name).map(Place::Directory);
             }
             Ok(Place::Name { parent, name })
         }
@@ -80,35 +74,13 @@ pub(crate) fn find(
 }
 
 /// Makes the directory `name` in `parent`, owned and with the mode of directories on the way to a destination.
-pub(crate) fn make(
-    spec: &CopySpec,
-    parent: Directory,
-    name: &CString,
-    made: &mut Vec<Vec<u8>>,
-) -> Result<Directory, CopyError> {
+pub(crate) fn make(spec: &CopySpec, parent: Directory, name: &CString) -> Result<Directory, CopyError> {
     let path = path::join(&parent.path, name.to_bytes());
     let owner = spec.made_directory_owner();
     make_directory(spec, parent.fd.as_fd(), name)
         .map_err(|errno| CopyError::metadata(&path, owner, errno))?;
     let fd = open_dir(parent.fd.as_fd(), name).map_err(|errno| CopyError::write(&path, errno))?;
-    made.push(path.clone());
     Ok(Directory { fd, path })
-}
-
-/// Sets the mtime of directories that were made: writing into them changed it. Directories that are gone are skipped.
-pub(crate) fn set_times(root: &Root, made: &[Vec<u8>], time: Timespec) -> Result<(), CopyError> {
-    let times = Timestamps { last_access: time, last_modification: time };
-    for path in made {
-        let Ok(Walk::Found(found)) = resolve::walk(root, &path::components(path), &mut resolve::NoLinks)
-        else {
-            continue;
-        };
-        if found.is_dir() {
-            let opened = open(&found.fd, path)?;
-            fs::futimens(&opened.fd, &times).map_err(|errno| CopyError::write(path, errno))?;
-        }
-    }
-    Ok(())
 }
 
 /// Opens the directory `name` in `parent` for reading, not following a link.
@@ -145,23 +117,20 @@ pub(crate) fn kind_of(parent: BorrowedFd<'_>, name: &CString) -> Result<Option<F
 
 struct Make<'s> {
     spec: &'s CopySpec,
-    made: &'s mut Vec<Vec<u8>>,
 }
 
 impl Policy for Make<'_> {
-    fn missing(&mut self, parent: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Result<bool, Errno> {
+    fn missing(&mut self, parent: BorrowedFd<'_>, _path: &[u8], name: &[u8]) -> Result<bool, Errno> {
         make_directory(self.spec, parent, &c_name(name))?;
-        self.made.push(path.to_vec());
         Ok(true)
     }
 
-    fn obstacle(&mut self, parent: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Result<bool, Errno> {
+    fn obstacle(&mut self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
         if !self.spec.link {
             return Ok(false);
         }
         fs::unlinkat(parent, c_name(name), AtFlags::empty())?;
         make_directory(self.spec, parent, &c_name(name))?;
-        self.made.push(path.to_vec());
         Ok(true)
     }
 
@@ -172,11 +141,8 @@ impl Policy for Make<'_> {
 
 fn make_directory(spec: &CopySpec, parent: BorrowedFd<'_>, name: &CString) -> Result<(), Errno> {
     fs::mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
-    let metadata = Metadata {
-        owner: spec.made_directory_owner(),
-        mode: spec.made_directory_mode(),
-        mtime: spec.times.of_made(),
-    };
+    let metadata =
+        Metadata { owner: spec.made_directory_owner(), mode: spec.made_directory_mode(), mtime: None };
     metadata.apply_at(parent, name, false)
 }
 

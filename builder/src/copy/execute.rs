@@ -36,7 +36,6 @@ pub(super) fn execute(
         source,
         destination,
         ways: Ways::new(cancellation.clone()),
-        made: Vec::new(),
         done: Copied { warnings, ..Copied::default() },
         threads,
     };
@@ -44,9 +43,6 @@ pub(super) fn execute(
     job.refuse_overwriting(&items, &archives)?;
     for (item, archive) in items.into_iter().zip(archives) {
         job.item(item, archive, excludes.as_ref())?;
-    }
-    if let Some(time) = spec.times.of_made() {
-        destination::set_times(destination, &job.made, time)?;
     }
     Ok(job.done)
 }
@@ -72,8 +68,6 @@ struct Job<'a> {
     source: &'a SourceTree<'a>,
     destination: &'a Root,
     ways: Ways,
-    /// Directories made on the way.
-    made: Vec<Vec<u8>>,
     done: Copied,
     threads: usize,
 }
@@ -125,7 +119,7 @@ impl Job<'_> {
         if items.len() < 2 || all_directories || path::names_directory(bytes) {
             return Ok(());
         }
-        match destination::find(self.destination, self.spec, false, &mut self.made)? {
+        match destination::find(self.destination, self.spec, false)? {
             Place::Directory(_) => Ok(()),
             Place::Name { .. } => {
                 Err(CopyError::NeedsDirectory { count: items.len(), destination: path::show(bytes) })
@@ -186,7 +180,7 @@ impl Job<'_> {
         name: &[u8],
         write: impl FnOnce(&Session<'_>, At<'_>, &mut Worker) -> Result<(), CopyError>,
     ) -> Result<(), CopyError> {
-        let (parent, name) = match destination::find(self.destination, self.spec, false, &mut self.made)? {
+        let (parent, name) = match destination::find(self.destination, self.spec, false)? {
             Place::Directory(directory) => (directory, c_name(name)),
             Place::Name { parent, name } => (parent, name),
         };
@@ -215,8 +209,6 @@ impl Job<'_> {
         let from = fs::openat(&target.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| CopyError::write(&target.path, errno))?;
         let target_path = target.path.clone();
-        // Also when it was made just now, this one gets the source's time.
-        self.made.retain(|path| *path != target_path);
         let session = self.session(Some((from.as_fd(), &target_path)));
         let workers = tree::copy(&session, filter, fd, stat, path, target, self.threads)?;
         Ok(self.count(workers))
@@ -224,7 +216,7 @@ impl Job<'_> {
 
     /// The destination as a directory, made when it is missing.
     fn directory(&mut self, written: &str, always: bool) -> Result<Directory, CopyError> {
-        match destination::find(self.destination, self.spec, always, &mut self.made)? {
+        match destination::find(self.destination, self.spec, always)? {
             Place::Directory(directory) => Ok(directory),
             Place::Name { parent, name } => {
                 let at = path::join(&parent.path, name.to_bytes());
@@ -239,7 +231,7 @@ impl Job<'_> {
                     }
                     destination::remove(parent.fd.as_fd(), &name, &at)?;
                 }
-                destination::make(self.spec, parent, &name, &mut self.made)
+                destination::make(self.spec, parent, &name)
             }
         }
     }
@@ -247,9 +239,9 @@ impl Job<'_> {
     fn extract(&mut self, written: &str, mut file: File) -> Result<(), CopyError> {
         // --chmod does not apply to archives, nor to the directories made for them.
         let spec = CopySpec { chmod: None, ..self.spec.clone() };
-        let target = match destination::find(self.destination, &spec, true, &mut self.made)? {
+        let target = match destination::find(self.destination, &spec, true)? {
             Place::Directory(directory) => directory,
-            Place::Name { parent, name } => destination::make(&spec, parent, &name, &mut self.made)?,
+            Place::Name { parent, name } => destination::make(&spec, parent, &name)?,
         };
         let fail = |error: std::io::Error| CopyError::Archive {
             archive: written.to_owned(),
@@ -260,7 +252,6 @@ impl Job<'_> {
             archive: written,
             path: &target.path,
             owner: self.spec.chown,
-            times: self.spec.times,
             cancellation: &self.ways.cancellation,
         };
         let Unpacked { warnings, entries, bytes } =
@@ -298,11 +289,8 @@ fn inline(session: &Session<'_>, bytes: &[u8], target: At<'_>) -> Result<(), Cop
     let spec = session.spec;
     let file = session.create(target)?;
     content::write_all(&file, bytes).map_err(|errno| CopyError::write(&target.path(), errno))?;
-    let metadata = Metadata {
-        owner: spec.made_directory_owner(),
-        mode: spec.mode(0o644, false),
-        mtime: spec.times.of_made(),
-    };
+    let metadata =
+        Metadata { owner: spec.made_directory_owner(), mode: spec.mode(0o644, false), mtime: None };
     metadata
         .apply(&file, &xattr::Xattrs::new(), |_: &CStr, _| {})
         .map_err(|errno| CopyError::metadata(&target.path(), metadata.owner, errno))

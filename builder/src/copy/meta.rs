@@ -3,7 +3,7 @@
 //! The order is fixed: chown clears setuid bits and `security.capability`, so the mode comes after it and the
 //! attributes last; writing either does not touch the mtime.
 
-use super::spec::{CopySpec, Times};
+use super::spec::CopySpec;
 use super::xattr::{self, Xattrs};
 use rustix::fs::{self, AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
@@ -28,7 +28,7 @@ impl Metadata {
         Self {
             owner: spec.owner((stat.st_uid, stat.st_gid)),
             mode: spec.mode(stat.st_mode, directory),
-            mtime: Some(spec.times.limit(mtime(stat))),
+            mtime: Some(mtime(stat)),
         }
     }
 
@@ -59,25 +59,6 @@ impl Metadata {
         match self.mtime {
             Some(mtime) => fs::utimensat(parent, name, &both(mtime), AtFlags::SYMLINK_NOFOLLOW),
             None => Ok(()),
-        }
-    }
-}
-
-impl Times {
-    /// `mtime`, or the newest time that is allowed.
-    pub(crate) fn limit(&self, mtime: Timespec) -> Timespec {
-        match self.clamp.map(timespec) {
-            Some(clamp) if (clamp.tv_sec, clamp.tv_nsec) < (mtime.tv_sec, mtime.tv_nsec) => clamp,
-            _ => mtime,
-        }
-    }
-
-    /// The time of what has none of its own; `None` is the clock's, which needs no call.
-    pub(crate) fn of_made(&self) -> Option<Timespec> {
-        match (self.created, self.clamp) {
-            (Some(created), _) => Some(self.limit(timespec(created))),
-            (None, Some(clamp)) => Some(self.limit(timespec(SystemTime::now().max(clamp)))),
-            (None, None) => None,
         }
     }
 }
@@ -120,16 +101,5 @@ mod tests {
         assert_eq!(at(UNIX_EPOCH + Duration::from_millis(1500)), (1, 500_000_000));
         assert_eq!(at(UNIX_EPOCH - Duration::from_millis(1500)), (-2, 500_000_000));
         assert_eq!(at(UNIX_EPOCH - Duration::from_secs(2)), (-2, 0));
-    }
-
-    #[test]
-    fn clamping_never_makes_newer() {
-        let clamp = Some(UNIX_EPOCH + Duration::from_secs(100));
-        let times = Times { created: None, clamp };
-        let limited = |sec, nsec| times.limit(Timespec { tv_sec: sec, tv_nsec: nsec }).tv_sec;
-        assert_eq!(limited(99, 999_999_999), 99);
-        assert_eq!(limited(100, 1), 100);
-        assert_eq!(limited(4_000_000_000, 0), 100);
-        assert_eq!(times.of_made().unwrap().tv_sec, 100);
     }
 }

@@ -44,7 +44,7 @@ pub use chmod::{Chmod, ChmodError};
 pub use error::{CopyError, CopyWarning, IgnoredBy};
 pub use filter::IgnoreRules;
 pub use lookup::SourceTree;
-pub use spec::{CopySource, CopySpec, Ownership, Times, Unpack};
+pub use spec::{CopySource, CopySpec, Ownership, Unpack};
 
 use crate::cancel::Cancellation;
 use crate::rootfs::Root;

@@ -71,10 +71,10 @@ pub(crate) trait Policy {
         Ok(false)
     }
 
-    /// `name` (at `path`) is something else than a directory, and a directory is needed. `true` when the policy put
+    /// `name` is something else than a directory, and a directory is needed. `true` when the policy put
     /// a directory there.
-    fn obstacle(&mut self, parent: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Result<bool, Errno> {
-        let _ = (parent, path, name);
+    fn obstacle(&mut self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
+        let _ = (parent, name);
         Ok(false)
     }
 
@@ -144,7 +144,7 @@ pub(crate) fn walk<P: Policy>(root: &Root, components: &[&[u8]], policy: &mut P)
             continue;
         }
         if file_type(&stat) != FileType::Directory && !last {
-            if !policy.obstacle(parent, &path, &name).map_err(fail)? {
+            if !policy.obstacle(parent, &name).map_err(fail)? {
                 return Err(fail(Errno::NOTDIR));
             }
             (fd, stat) = open(parent, &name).map_err(fail)?;

@@ -27,8 +27,6 @@ pub struct CopySpec {
     pub link: bool,
     /// Whether archives among the paths are extracted.
     pub unpack: Unpack,
-    /// Times of what is written.
-    pub times: Times,
 }
 
 impl CopySpec {
@@ -47,7 +45,6 @@ impl CopySpec {
             excludes: Vec::new(),
             link: false,
             unpack: Unpack::Never,
-            times: Times::default(),
         }
     }
 
@@ -130,13 +127,4 @@ pub enum Unpack {
     Auto,
     /// As `Auto`, with a warning for each file that is no archive: `ADD --unpack`.
     Always,
-}
-
-/// Times of what is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// The mtime of what has none of its own: directories made on the way, heredocs. The clock's when absent.
-    pub created: Option<SystemTime>,
-    /// Nothing that is written is newer (`SOURCE_DATE_EPOCH`).
-    pub clamp: Option<SystemTime>,
 }

@@ -238,7 +238,7 @@ impl Copier<'_> {
     /// The directory that was asked for keeps the destination's owner and mode, and takes the source's mtime.
     fn finish_top(&self, node: &Node) -> Result<(), CopyError> {
         let Some(target) = node.target.get() else { return Ok(()) };
-        let time = self.session.spec.times.limit(mtime(&node.stat));
+        let time = mtime(&node.stat);
         fs::futimens(&target.fd, &Timestamps { last_access: time, last_modification: time })
             .map_err(|errno| CopyError::write(&target.path, errno))
     }

@@ -5,7 +5,7 @@ use super::error::Cause;
 use super::state::{Layer, Rootfs};
 use crate::blocking::blocking;
 use crate::context::{SourceDigest, digest_sources};
-use crate::copy::{self, Chmod, CopySpec, Ownership, SourceTree, Times, Unpack};
+use crate::copy::{self, Chmod, CopySpec, Ownership, SourceTree, Unpack};
 use crate::graph::{CopyOp, CopySource, Origin, VertexId, WorkdirOp};
 use crate::rootfs::overlay::{overlay_rw, overlay_view};
 use crate::rootfs::user::{resolve_chown, resolve_user};
@@ -189,8 +189,6 @@ impl StepWorker {
                 (true, None) => Unpack::Auto,
                 (true, Some(true)) => Unpack::Always,
             },
-            // SOURCE_DATE_EPOCH is not in the key: times are limited when an output is written.
-            times: Times::default(),
         })
     }
 

@@ -12,7 +12,6 @@ use crate::copy::error::{CopyError, CopyWarning};
 use crate::copy::meta::Metadata;
 use crate::copy::path::{self, join, show};
 use crate::copy::resolve::{self, Policy, Walk};
-use crate::copy::spec::Times;
 use crate::copy::xattr::Xattrs;
 use crate::layer::archive::{ArchiveError, Entry, EntryKind, Reader};
 use crate::layer::xattr::belongs_to_layer;
@@ -33,7 +32,6 @@ pub(crate) struct Options<'a> {
     pub path: &'a [u8],
     /// Owns everything; the archive's owners when absent.
     pub owner: Option<(u32, u32)>,
-    pub times: Times,
     /// Asked between two pieces.
     pub cancellation: &'a Cancellation,
 }
@@ -108,7 +106,7 @@ impl Implied<'_> {
     fn make(&mut self, parent: BorrowedFd<'_>, path: &[u8], name: &CStr) -> Result<(), Errno> {
         fs::mkdirat(parent, name, Mode::RWXU)?;
         let owner = self.options.owner.unwrap_or((0, 0));
-        let metadata = Metadata { owner, mode: 0o755, mtime: self.options.times.of_made() };
+        let metadata = Metadata { owner, mode: 0o755, mtime: None };
         self.directories.insert(path.to_vec(), (metadata, Xattrs::new()));
         Ok(())
     }
@@ -169,7 +167,6 @@ impl Unpacker<'_> {
             None => (id(entry.uid)?, id(entry.gid)?),
         };
         let mtime = Timespec { tv_sec: entry.mtime.seconds, tv_nsec: entry.mtime.nanoseconds.into() };
-        let mtime = self.options.times.limit(mtime);
         let metadata = Metadata { owner, mode: entry.mode, mtime: Some(mtime) };
         let attributes = entry
             .xattrs

@@ -9,7 +9,6 @@ use super::{listing, own, run_ignoring};
 use dockerfile_parser::ignore::Patterns;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
 
 #[derive(Default)]
 struct Case {
@@ -75,8 +74,7 @@ fn print(cases: &[Case]) -> String {
     out
 }
 
-/// Just enough of an instruction: flags and words. `<<name:text` is a heredoc, `--from` keeps owners, `--epoch` and
-/// `--created` set times.
+/// Just enough of an instruction: flags and words. `<<name:text` is a heredoc, `--from` keeps owners.
 fn parse(instruction: &str) -> CopySpec {
     let mut words = instruction.split_whitespace();
     let add = words.next() == Some("ADD");
@@ -84,7 +82,6 @@ fn parse(instruction: &str) -> CopySpec {
     spec.unpack = if add { Unpack::Auto } else { Unpack::Never };
     let mut names = Vec::new();
     for word in words {
-        let time = |text: &str| Some(UNIX_EPOCH + Duration::from_secs(text.parse().unwrap()));
         match word.split_once('=').unwrap_or((word, "")) {
             ("--from", _) => spec.ownership = Ownership::Keep,
             ("--chown", owner) => {
@@ -97,8 +94,6 @@ fn parse(instruction: &str) -> CopySpec {
             ("--exclude", pattern) => spec.excludes.push(pattern.to_owned()),
             ("--unpack", "false") => spec.unpack = Unpack::Never,
             ("--unpack", _) => spec.unpack = Unpack::Always,
-            ("--epoch", seconds) => spec.times.clamp = time(seconds),
-            ("--created", seconds) => spec.times.created = time(seconds),
             _ => names.push(word),
         }
     }
