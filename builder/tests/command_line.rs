@@ -43,6 +43,14 @@ fn a_wrong_command_line_is_status_2() {
             &["--cache-to", "type=local,dest=x", "."],
             "error: --cache-to is not supported: steps are cached in the store of this machine only\n",
         ),
+        (
+            &["--timeline=x", "--trace=x", "."],
+            "error: --timeline and --trace are two files; give each its own name\n",
+        ),
+        (
+            &["--check", "--trace=x", "."],
+            "error: --timeline and --trace show a build, and with --check, --call, --show-context or --lock nothing is built\n",
+        ),
         (&["git://example.org/x#-x", "-t", "x"], "error: \"-x\" is no name of a branch, tag or commit\n"),
         (
             &["--progress=tty", "."],

@@ -4,6 +4,7 @@ use super::layout::blob_path;
 use super::{BaseError, Bases, Known, Source};
 use crate::blocking::blocking;
 use crate::layer::{self, ApplyLimits, ApplyOptions};
+use crate::progress::measure::Wait;
 use crate::progress::{Event, StepId};
 use crate::rootfs::Owners;
 use crate::store::{LayerBlob, LayerBuilder, LayerDir, Store};
@@ -14,6 +15,7 @@ use registry_client::digest::DiffId;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 use tokio::sync::{OnceCell, mpsc};
 
 /// Chunks of a download that wait for being unpacked; each has some hundred KiB at most.
@@ -88,7 +90,9 @@ impl Bases {
     /// Makes the layer, unless another process does or did.
     async fn make(&self, layer: DiffId, step: StepId) -> Result<PathBuf, BaseError> {
         let store = self.store.clone();
+        let asked = Instant::now();
         let lock = blocking(move || store.layers().lock(layer)).await?;
+        self.progress.waited(step, Wait::Lock, asked);
         if let Some(there) = self.found(layer) {
             return Ok(there.path);
         }
@@ -104,6 +108,7 @@ impl Bases {
                 self.unpack_chunks(layer, &descriptor, chunks, step).await?
             }
             (None, Some(Known { descriptor, source: Source::Registry(reference) })) => {
+                let asked = Instant::now();
                 let stream = self.client.blob(&reference, &descriptor)?.into_stream();
                 let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
                 let feed = async move {
@@ -115,6 +120,7 @@ impl Bases {
                             break;
                         }
                     }
+                    self.progress.waited(step, Wait::Network, asked);
                     Ok::<(), BaseError>(())
                 };
                 let (fed, made) = tokio::join!(feed, self.unpack_chunks(layer, &descriptor, receiver, step));

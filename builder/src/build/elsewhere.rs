@@ -8,6 +8,7 @@ use crate::context::{StdinContext, read_context};
 use crate::environment::Environment;
 use crate::fetch::git::{Git, GitAccess};
 use crate::fetch::http;
+use crate::progress::measure::Wait;
 use crate::progress::{Event, Progress};
 use crate::remote::{self, GitSource, Remote};
 use crate::request::{BuildRequest, ContextSource, DockerfileSource, NamedContext, SecretSource};
@@ -228,6 +229,7 @@ impl Fetcher<'_> {
         self.progress.send(Event::Started { step });
         let result = work.await;
         let elapsed = started.elapsed();
+        self.progress.waited(step, Wait::Network, started);
         self.progress.send(match &result {
             Ok(_) => Event::Finished { step, elapsed },
             Err(error) => Event::Failed { step, elapsed, error: error.to_string() },

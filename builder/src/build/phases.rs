@@ -10,7 +10,8 @@ use crate::bases::Bases;
 use crate::cgroup::Cgroups;
 use crate::emulation::Emulators;
 use crate::environment::Environment;
-use crate::graph::{Graph, PlanOptions, VertexId};
+use crate::graph::{Graph, PlanOptions, Vertex, VertexId};
+use crate::progress::measure::Measure;
 use crate::progress::{Event, Progress};
 use crate::request::BuildRequest;
 use crate::solve::{Solved, solve};
@@ -18,7 +19,7 @@ use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings}
 use crate::store::Store;
 use dockerfile_parser::{Parsed, syntax};
 use registry_client::client::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -181,8 +182,28 @@ fn announce(graph: &Graph, targets: &[VertexId], progress: &Progress) {
         if needed[index] && !vertex.name.is_empty() {
             let step = StepWorker::step(VertexId(index));
             progress.send(Event::Announced { step, name: vertex.name.clone() });
+            if progress.is_measured() {
+                progress.measure(step, place(graph, vertex));
+            }
         }
     }
+}
+
+/// Where a step stands in the graph. Vertices without a name are no steps: what they take stands for them.
+fn place(graph: &Graph, vertex: &Vertex) -> Measure {
+    let mut inputs = BTreeSet::new();
+    let mut open: Vec<VertexId> = vertex.inputs().collect();
+    while let Some(id) = open.pop() {
+        match graph.vertex(id) {
+            unnamed if unnamed.name.is_empty() => open.extend(unnamed.inputs()),
+            _ => drop(inputs.insert(StepWorker::step(id))),
+        }
+    }
+    let stage = match graph.images.len() {
+        0 | 1 => vertex.stage.clone(),
+        _ => format!("{} {}", vertex.stage, vertex.platform),
+    };
+    Measure::Place { stage, inputs: inputs.into_iter().collect() }
 }
 
 fn step_failed(error: StepError, graph: &Graph, file: &Arc<DockerfileText>) -> BuildError {

@@ -4,6 +4,7 @@ use super::BuildError;
 use super::error::{DockerfileError, DockerfileText};
 use crate::bases::{BaseError, Bases, Resolved};
 use crate::graph::{BaseImages, BaseName, ContextKind, Graph, Plan, PlanOptions, context_key, plan};
+use crate::progress::measure::Wait;
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{BuildRequest, NamedContext};
 use dockerfile_parser::ast::Dockerfile;
@@ -149,6 +150,9 @@ async fn resolve(
     progress.send(Event::Started { step });
     let result = bases.resolve(key, refresh).await;
     let elapsed = started.elapsed();
+    if matches!(key.name, BaseName::Reference(_)) {
+        progress.waited(step, Wait::Network, started);
+    }
     progress.send(match &result {
         Ok(_) => Event::Finished { step, elapsed },
         Err(error) => Event::Failed { step, elapsed, error: chain(error) },

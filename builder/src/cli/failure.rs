@@ -128,6 +128,14 @@ pub enum UsageError {
     /// A live display without a terminal.
     #[error("--progress=tty needs a terminal on standard error; write --progress=plain")]
     NoTerminal,
+    /// One file for two things.
+    #[error("--timeline and --trace are two files; give each its own name")]
+    TimelineIsTrace,
+    /// `--timeline` or `--trace` without a build.
+    #[error(
+        "--timeline and --trace show a build, and with --check, --call, --show-context or --lock nothing is built"
+    )]
+    NothingToTime,
     /// A value of `$BUILDKIT_PROGRESS` that is no mode.
     #[error("BUILDKIT_PROGRESS={0:?} is not understood: write auto, tty, plain, quiet, rawjson or none")]
     ProgressVariable(String),
@@ -225,6 +233,14 @@ pub enum Failure {
     /// An image of the store.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The file of `--timeline` or `--trace`.
+    #[error("cannot write {}", path.display())]
+    Timing {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A build.
     #[error(transparent)]
     Build(#[from] crate::build::BuildError),

@@ -69,6 +69,7 @@ impl Sink for LogFile {
                 text.extend(format!("#{} ERROR {seconds:.3}s: {error}", state.number(step)).into_bytes());
             }
             Event::Warning { text: warning } => text.extend(warning.into_bytes()),
+            Event::Measured { .. } => return,
         }
         text.push(b'\n');
         // A full disk fails the build where it matters; the log is not that place.

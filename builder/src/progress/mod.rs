@@ -9,21 +9,25 @@
 //! | [`tally`] | the summary at the end |
 //! | [`tee`] | several of these |
 //! | [`held`] | nobody yet |
+//! | [`timeline`] | whoever asks where the time went: `--timeline`, `--trace` |
 
 pub mod bytes;
 pub mod held;
 pub mod log_file;
+pub mod measure;
 pub mod plain;
 pub mod rawjson;
 pub mod sanitize;
 pub mod tally;
 pub mod tee;
+pub mod timeline;
 pub mod tty;
 
 use crate::explain::BuildHistory;
+use measure::{Measure, Wait};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Numbers the steps of one build, in the order they were announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +108,13 @@ pub enum Event {
         /// The whole text; may have several lines.
         text: String,
     },
+    /// Something measured of a step; only where it [is asked for](Progress::is_measured).
+    Measured {
+        /// Its number.
+        step: StepId,
+        /// What.
+        what: Measure,
+    },
 }
 
 /// Takes events. It is called from many threads and must not block for long.
@@ -114,12 +125,20 @@ pub trait Sink: Send + Sync {
 
 /// The handle every module sends its events through.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Sink>);
+pub struct Progress {
+    sink: Arc<dyn Sink>,
+    measured: bool,
+}
 
 impl Progress {
     /// Sends to `sink`.
     pub fn new(sink: Arc<dyn Sink>) -> Self {
-        Self(sink)
+        Self { sink, measured: false }
+    }
+
+    /// Sends to `sink`, with what can be measured.
+    pub fn measured(sink: Arc<dyn Sink>) -> Self {
+        Self { sink, measured: true }
     }
 
     /// Sends to nobody.
@@ -128,17 +147,34 @@ impl Progress {
         impl Sink for Nobody {
             fn event(&self, _: Event) {}
         }
-        Self(Arc::new(Nobody))
+        Self::new(Arc::new(Nobody))
     }
 
     /// Sends one event.
     pub fn send(&self, event: Event) {
-        self.0.event(event);
+        self.sink.event(event);
     }
 
     /// Sends a warning.
     pub fn warn(&self, text: impl Into<String>) {
         self.send(Event::Warning { text: text.into() });
+    }
+
+    /// Whether somebody wants measures: what takes work to find out is found out only then.
+    pub fn is_measured(&self) -> bool {
+        self.measured
+    }
+
+    /// Sends something measured, when that is wanted.
+    pub fn measure(&self, step: StepId, what: Measure) {
+        if self.measured {
+            self.send(Event::Measured { step, what });
+        }
+    }
+
+    /// Says that `step` has waited since `since`, until now.
+    pub fn waited(&self, step: StepId, on: Wait, since: Instant) {
+        self.measure(step, Measure::Waited { on, elapsed: since.elapsed() });
     }
 }
 

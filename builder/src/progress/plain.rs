@@ -114,7 +114,7 @@ impl State {
                 self.end(step, &format!("ERROR: {error}"), now);
             }
             Event::Warning { text } => self.warning(&text),
-            Event::Explained { .. } => {}
+            Event::Explained { .. } | Event::Measured { .. } => {}
         }
         // Lines are meant to be read while they are new.
         let _ = self.out.flush();

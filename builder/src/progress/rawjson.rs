@@ -48,8 +48,9 @@ impl Sink for RawJson {
     fn event(&self, event: Event) {
         let now = (self.clock)();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let object = state.object(event, now);
-        let _ = writeln!(state.out, "{object}");
+        if let Some(object) = state.object(event, now) {
+            let _ = writeln!(state.out, "{object}");
+        }
     }
 }
 
@@ -62,8 +63,8 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 impl State {
-    fn object(&mut self, event: Event, now: SystemTime) -> Value {
-        match event {
+    fn object(&mut self, event: Event, now: SystemTime) -> Option<Value> {
+        Some(match event {
             Event::Announced { step, name } => {
                 self.step(step).name = name;
                 self.vertex(step, &[])
@@ -112,7 +113,9 @@ impl State {
                 let detail: Vec<_> = detail.lines().map(|line| base64(line.as_bytes())).collect();
                 json!({"warnings": [{"level": 1, "short": base64(short.as_bytes()), "detail": detail}]})
             }
-        }
+            // The format has no place for it.
+            Event::Measured { .. } => return None,
+        })
     }
 
     fn step(&mut self, step: StepId) -> &mut Step {

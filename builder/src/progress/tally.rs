@@ -75,7 +75,10 @@ impl Sink for Tally {
                 let last_lines = state.logs.remove(&step).unwrap_or_default().into();
                 state.counted.failed.get_or_insert(FailedStep { name, last_lines });
             }
-            Event::Started { .. } | Event::Transfer { .. } | Event::Warning { .. } => {}
+            Event::Started { .. }
+            | Event::Transfer { .. }
+            | Event::Warning { .. }
+            | Event::Measured { .. } => {}
         }
     }
 }

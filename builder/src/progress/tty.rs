@@ -107,6 +107,7 @@ impl Sink for Tty {
             Event::Finished { step, elapsed } => Some((step, Outcome::Finished(elapsed))),
             Event::Failed { step, elapsed, .. } => Some((step, Outcome::Failed(elapsed))),
             Event::Explained { .. } => None,
+            Event::Measured { .. } => return,
             Event::Warning { text } => {
                 drop(state);
                 for line in text.lines() {

@@ -18,6 +18,7 @@
 mod child;
 mod devices;
 mod error;
+mod meter;
 pub mod net;
 mod plan;
 mod process;

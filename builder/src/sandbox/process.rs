@@ -1,6 +1,8 @@
 use super::devices::set_size;
+use super::meter::Meter;
 use super::{SandboxError, WindowSize};
 use crate::cgroup::Cgroup;
+use crate::progress::measure::Usage;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use std::io;
@@ -21,6 +23,8 @@ pub struct Child {
     /// program has closed its end.
     pub terminal: Option<OwnedFd>,
     status: Option<ExitStatus>,
+    meter: Option<Meter>,
+    usage: Option<Usage>,
     oom_kills: OomKills,
     /// Directories that live as long as it.
     scratch: Option<tempfile::TempDir>,
@@ -66,8 +70,10 @@ impl Child {
         [stdout, stderr, terminal]: [Option<OwnedFd>; 3],
         oom_kills: OomKills,
         scratch: Option<tempfile::TempDir>,
+        meter: Option<Meter>,
     ) -> Self {
-        Self { pidfd, stdout, stderr, terminal, status: None, oom_kills, scratch }
+        let (status, usage) = (None, None);
+        Self { pidfd, stdout, stderr, terminal, status, meter, usage, oom_kills, scratch }
     }
 
     /// Waits for the end of the program. By then all that it started has ended too, and its mounts are gone.
@@ -77,6 +83,9 @@ impl Child {
     pub fn wait(&mut self) -> Result<ExitStatus, SandboxError> {
         if let Some(status) = self.status {
             return Ok(status);
+        }
+        if let Some(meter) = self.meter.take() {
+            self.usage = meter.read(self.pidfd.as_fd());
         }
         let failed = || SandboxError::setup("wait for a program");
         let status = loop {
@@ -97,6 +106,12 @@ impl Child {
         self.oom_kills.cgroup = None;
         self.scratch = None;
         Ok(status)
+    }
+
+    /// What the program used, once it has been waited for; only of one started by
+    /// [`spawn_measured`](super::Sandbox::spawn_measured).
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
     /// Something that can kill it from another thread.

@@ -1,6 +1,7 @@
 //! What the libraries do not have of the system calls that a sandbox needs. All is safe between fork and exec.
 
 use rustix::io::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// This thread's errno, after a libc function said that it failed.
 pub(super) fn errno() -> Errno {
@@ -72,4 +73,28 @@ pub(super) fn close_on_exec_from(first: libc::c_uint) -> Result<(), Errno> {
     let result =
         unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     check(result).map(|_| ())
+}
+
+/// Waits for the end of a child; what it and the children that it waited for have used. It stays to be waited for.
+pub(super) fn resources_at_end(pidfd: BorrowedFd<'_>) -> Result<libc::rusage, Errno> {
+    // SAFETY: all-zero is a valid `rusage`.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: the kernel writes to `used` alone; without a place for it, it does not say how the child ended. The
+        // fifth argument is the kernel's own, which libc's wrapper leaves out.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                libc::P_PIDFD,
+                pidfd.as_raw_fd(),
+                std::ptr::null_mut::<libc::siginfo_t>(),
+                libc::WEXITED | libc::WNOWAIT,
+                &raw mut used,
+            )
+        };
+        match check(result) {
+            Err(Errno::INTR) => {}
+            other => return other.map(|_| used),
+        }
+    }
 }

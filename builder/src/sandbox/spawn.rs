@@ -1,10 +1,11 @@
 use super::child::{self, Failure, Stage};
+use super::meter::Meter;
 use super::plan::{self, Plan};
 use super::process::{Child, OomKills};
 use super::{Sandbox, SandboxError, raw};
 use rustix::io::Errno;
 use std::io::{self, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{OnceLock, mpsc};
 
@@ -14,15 +15,30 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`]; [`SandboxError::exit_code`] tells the ones that concern the program itself.
     pub fn spawn(self) -> Result<Child, SandboxError> {
+        self.start(false)
+    }
+
+    /// As [`spawn`](Self::spawn), and [`Child::usage`] tells at the end what the program has used.
+    ///
+    /// # Errors
+    /// Those of [`spawn`](Self::spawn): what cannot be measured is none.
+    pub fn spawn_measured(self) -> Result<Child, SandboxError> {
+        self.start(true)
+    }
+
+    fn start(self, measured: bool) -> Result<Child, SandboxError> {
         let cwd = self.cwd.clone();
         let (plan, mut ours) = plan::make(self)?;
         let killed = OomKills::count(ours.cgroup);
         let (pidfd, plan) = clone(plan)?;
+        // The process waits for its mounts still, so it is not gone yet.
+        let meter = measured.then(|| Meter::new(pidfd.as_fd()));
         // The program's ends of the pipes close with the plan; only its copies are left.
         let labels = Labels::of(plan, cwd);
         let mut report = Vec::new();
         let read = ours.report.read_to_end(&mut report);
-        let mut child = Child::new(pidfd, [ours.stdout, ours.stderr, ours.terminal], killed, ours.stubs);
+        let mut child =
+            Child::new(pidfd, [ours.stdout, ours.stderr, ours.terminal], killed, ours.stubs, meter);
         read.map_err(SandboxError::setup("read the report of the new process"))?;
         match Failure::from_bytes(&report) {
             None => Ok(child),

@@ -84,6 +84,17 @@ pub trait Worker: Send + Sync + 'static {
         inputs: &Inputs<Self::State>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Waits for `place`, one among the vertices that run at once, when there is none for `vertex`: a worker may see how
+    /// long that takes.
+    fn wait_for_place<T: Send>(
+        &self,
+        vertex: VertexId,
+        place: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = T> + Send {
+        let _ = vertex;
+        place
+    }
+
     /// Runs the step.
     fn execute(
         &self,
@@ -215,8 +226,11 @@ async fn one<W: Worker>(
         return Ok(Solved { state, outcome: Outcome::Cached });
     }
     let state = {
-        // The semaphore is never closed, so there is always a permit to wait for.
-        let _permit = budget.acquire().await;
+        let _permit = match budget.try_acquire() {
+            Ok(permit) => Some(permit),
+            // The semaphore is never closed, so there is always a permit to wait for.
+            Err(_) => worker.wait_for_place(id, budget.acquire()).await.ok(),
+        };
         worker.execute(id, inputs).await?
     };
     for key in [definition, content].into_iter().flatten() {

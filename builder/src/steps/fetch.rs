@@ -9,6 +9,7 @@ use crate::content::Ingredients;
 use crate::fetch::git::{Commit, Git};
 use crate::fetch::http::{self, RemoteFile};
 use crate::graph::{HttpOp, Op, VertexId};
+use crate::progress::measure::Wait;
 use crate::progress::{Event, StepId};
 use crate::remote::GitSource;
 use crate::store::ActiveSnapshot;
@@ -87,17 +88,22 @@ impl StepWorker {
             authorization.as_deref(),
             &told,
         );
-        tokio::select! {
-            file = fetching => Ok(file?),
-            () = self.stop.cancelled() => Err(Cause::Cancelled),
-        }
+        let asked = Instant::now();
+        let file = tokio::select! {
+            file = fetching => file,
+            () = self.stop.cancelled() => return Err(Cause::Cancelled),
+        };
+        progress.waited(step, Wait::Network, asked);
+        Ok(file?)
     }
 
     async fn repository_key(&self, vertex: VertexId, source: &GitSource) -> Result<Ingredients, Cause> {
+        let asked = Instant::now();
         let commit = tokio::select! {
             commit = async { self.git().resolve(source).await } => commit?,
             () = self.stop.cancelled() => return Err(Cause::Cancelled),
         };
+        self.around.progress.waited(Self::step(vertex), Wait::Network, asked);
         let key = key::repository(source, &commit);
         self.fetched.commits.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex, commit);
         Ok(key)
@@ -148,10 +154,12 @@ impl StepWorker {
         };
         let active = self.begin(&[])?;
         let into: PathBuf = active.upper();
+        let asked = Instant::now();
         tokio::select! {
             done = git.checkout(source, &commit, &into) => done?,
             () = self.stop.cancelled() => return Err(Cause::Cancelled),
         }
+        self.around.progress.waited(Self::step(vertex), Wait::Network, asked);
         Ok(active)
     }
 }

@@ -10,6 +10,7 @@ use crate::blocking::blocking;
 use crate::cgroup::Cgroups;
 use crate::emulation::EmulationError;
 use crate::graph::{RunOp, VertexId};
+use crate::progress::measure::Measure;
 use crate::request::NetworkMode;
 use crate::rootfs::overlay::{overlay_rw, overlay_view};
 use crate::rootfs::user::{ResolvedUser, resolve_user};
@@ -101,12 +102,16 @@ impl StepWorker {
                 variables.set("HOME", &sandbox.user.home);
             }
             sandbox.env = variables.into_environment();
-            let mut child = sandbox.spawn()?;
+            let mut child =
+                if progress.is_measured() { sandbox.spawn_measured()? } else { sandbox.spawn()? };
             // Nobody to kill it is nobody who waits for it.
             let _ = killer_sender.send(child.killer().map_err(Cause::io("watch the program"))?);
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
             logs::pump(stdout, stderr, &mask, step, &progress).map_err(Cause::io("read the output"))?;
             let status = child.wait()?;
+            if let Some(usage) = child.usage() {
+                progress.measure(step, Measure::Used(usage));
+            }
             // Locks of cache mounts and the like are held until here.
             drop(held);
             Ok::<_, Cause>(status)

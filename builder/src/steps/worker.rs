@@ -16,10 +16,11 @@ use crate::content::ContentId;
 use crate::emulation::Emulators;
 use crate::fetch::git::GitAccess;
 use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
+use crate::progress::measure::{Measure, Wait};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
 use crate::solve::{Inputs, Outcome, Solved, Worker};
-use crate::store::{StepRecord, Store};
+use crate::store::{SnapshotId, StepRecord, Store};
 use dockerfile_parser::diagnostic::Diagnostic;
 use registry_client::client::Client;
 use registry_client::digest::DiffId;
@@ -303,6 +304,16 @@ impl StepWorker {
         ));
     }
 
+    /// Says how large the files are that a step made.
+    fn measure_layer(&self, step: StepId, snapshot: &SnapshotId) {
+        let progress = &self.around.progress;
+        if progress.is_measured()
+            && let Some(made) = self.around.store.snapshots().get(snapshot)
+        {
+            progress.measure(step, Measure::Layer { bytes: made.meta.size });
+        }
+    }
+
     fn failed(vertex: VertexId) -> impl Fn(Cause) -> StepError {
         move |cause| StepError { vertex, cause }
     }
@@ -388,6 +399,13 @@ impl Worker for StepWorker {
         store.records().put(key, &record).map_err(|error| Self::failed(vertex)(error.into()))
     }
 
+    async fn wait_for_place<T: Send>(&self, vertex: VertexId, place: impl Future<Output = T> + Send) -> T {
+        let asked = Instant::now();
+        let place = place.await;
+        self.around.progress.waited(Self::step(vertex), Wait::Place, asked);
+        place
+    }
+
     async fn execute(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Result<Rootfs, StepError> {
         let failed = Self::failed(vertex);
         match &self.vertex(vertex).op {
@@ -434,12 +452,16 @@ impl Worker for StepWorker {
                     self.found(leftovers::caches(&tree, self.vertex(vertex).span));
                 }
                 self.explain(vertex, inputs, Some(diff));
+                self.measure_layer(step, &snapshot);
                 self.around.progress.send(Event::Finished { step, elapsed });
                 Ok(parent.with(snapshot, &diff))
             }
             Err(cause) => {
                 if !matches!(cause, Cause::Cancelled | Cause::NeedsUserNamespace) {
                     self.explain(vertex, inputs, None);
+                }
+                if matches!(cause, Cause::Cancelled) {
+                    self.around.progress.measure(step, Measure::Stopped);
                 }
                 self.around.progress.send(Event::Failed { step, elapsed, error: cause.to_string() });
                 Err(failed(cause))
@@ -449,6 +471,7 @@ impl Worker for StepWorker {
 
     fn done(&self, vertex: VertexId, solved: &Solved<Rootfs>) {
         let op = &self.vertex(vertex).op;
+        self.around.progress.measure(Self::step(vertex), Measure::Solved);
         if matches!(op, Op::Image(_)) && self.is_unpacked(&solved.state) {
             self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex);
             self.around.progress.send(Event::Cached { step: Self::step(vertex) });

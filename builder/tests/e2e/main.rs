@@ -37,3 +37,4 @@ mod repeated_layers;
 mod root_directory;
 mod run_mounts;
 mod store_full;
+mod timeline;

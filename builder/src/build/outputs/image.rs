@@ -9,6 +9,7 @@ use crate::environment::Environment;
 use crate::export::Bundle;
 use crate::layer::Compression;
 use crate::progress::Event;
+use crate::progress::measure::Wait;
 use crate::push::push;
 use crate::registry;
 use crate::request::Output;
@@ -57,7 +58,9 @@ impl Made<'_> {
         let result = async {
             let bundle = self.settled(self.bundle(output, kept, GZIP, names).await?).await?;
             let mount = self.mount_from(&bundle, names);
+            let asked = Instant::now();
             let pushed = push(client, self.store, &bundle, names, &mount, self.progress, step).await;
+            self.progress.waited(step, Wait::Network, asked);
             pushed.map_err(failed("registry"))
         }
         .await;

@@ -153,6 +153,14 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true, help_heading = "Display")]
     pub progress: Option<ProgressMode>,
 
+    /// Write a page that shows where the time went, step by step
+    #[arg(long, value_name = "FILE", help_heading = "Display")]
+    pub timeline: Option<PathBuf>,
+
+    /// Write the same as trace events, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE", help_heading = "Display")]
+    pub trace: Option<PathBuf>,
+
     /// Show nothing but the image ID at the end
     #[arg(short, long, help_heading = "Display")]
     pub quiet: bool,

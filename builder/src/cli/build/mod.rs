@@ -6,6 +6,7 @@ pub mod refused;
 pub mod request;
 pub mod show_context;
 pub mod summary;
+pub mod timing;
 
 use super::Around;
 use super::display::{self, Display};
@@ -25,6 +26,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
+use timing::{Timed, Timing};
 
 /// Builds.
 ///
@@ -36,6 +38,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     let environment = std::mem::take(&mut args.registries).applied(around.environment)?;
     let environment = &Environment { offline: args.offline, ..environment };
     let call = args.called();
+    let timing = Timing::asked(&args)?;
     let mode = display::mode(args.progress, args.quiet, environment, io::stderr().is_terminal())?;
     let stdout_is_terminal = io::stdout().is_terminal();
     let explain = args.explain;
@@ -59,7 +62,11 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     if Privilege::detect() != Privilege::Unprivileged {
         held.release();
     }
-    let progress = Progress::new(Arc::clone(&held) as _);
+    let progress = match &timing {
+        None => Progress::new(Arc::clone(&held) as _),
+        // What is held back was noted when it happened.
+        Some(timing) => Progress::measured(Arc::new(Tee(vec![timing.sink(), Arc::clone(&held) as _]))),
+    };
     if let Some(Entered { mapping: Mapping::Single, single_because }) = &around.entered {
         let mut text = SINGLE_ID.to_owned();
         if let Some(because) = single_because {
@@ -78,6 +85,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
         let _ = std::fs::remove_file(log.path());
         return Err(super::local::need_mounts(around).err().unwrap_or(super::failure::Failure::Powerless));
     }
+    let timed = timing.map(|timing| timing.finish(result.as_ref().err().map(told)));
     held.release();
     display.close();
     store.clear_scratch();
@@ -95,6 +103,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     match result {
         Ok(report) => {
             summary::built(&report, mode, &mut io::stderr(), &mut io::stdout())?;
+            timed.as_ref().map_or(Ok(()), Timed::write)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
@@ -103,9 +112,20 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
             summary::last_lines(&counted, mode, err)?;
             failure.show(style, err);
             summary::log(&counted, log.path(), mode, err)?;
+            // The build has failed already, and for a better reason.
+            if let Some(Err(unwritten)) = timed.as_ref().map(Timed::write) {
+                unwritten.show(style, err);
+            }
             Ok(ExitCode::from(failure.status()))
         }
     }
+}
+
+/// The first line of an error, without its label.
+fn told(error: &BuildError) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// Said once, before anything runs.

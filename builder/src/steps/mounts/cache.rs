@@ -14,6 +14,7 @@ use crate::blocking::blocking;
 use crate::content::{ContentId, Encoder};
 use crate::copy::{self, SourceTree};
 use crate::graph::{Origin, RunMount, RunOp, VertexId};
+use crate::progress::measure::Wait;
 use crate::progress::{Event, Stream};
 use crate::rootfs::Root;
 use crate::sandbox::{BindSource, Mount, MountKind};
@@ -303,10 +304,12 @@ impl StepWorker {
             let (step, line) = (Self::step(vertex), line.into_bytes());
             self.around.progress.send(Event::Log { step, stream: Stream::Stderr, line });
         }
+        let asked = Instant::now();
         tokio::select! {
             () = self.stop.cancelled() => return Err(Cause::Cancelled),
             () = tokio::time::sleep(waiting.pause) => {}
         }
+        self.around.progress.waited(Self::step(vertex), Wait::Lock, asked);
         waiting.pause = (waiting.pause * 2).min(PAUSES.1);
         Ok(())
     }
