@@ -439,7 +439,7 @@ fn metadata_is_as_buildkit_writes_it() {
         history(&graph),
         [
             "LABEL a=1 b=x y",
-            "EXPOSE [80/tcp 53/udp 7/tcp 8/tcp]",
+            "EXPOSE [53/udp 7/tcp 8/tcp 80/tcp]",
             "VOLUME [/d]",
             "USER u:g",
             "STOPSIGNAL SIGINT",

@@ -13,6 +13,9 @@ const FORMS: &str = "write a port or a range, with a protocol if it is not tcp: 
 impl Dispatch<'_, '_> {
     pub(super) fn expose(&mut self, words: &[Word]) -> Result<(), Diagnostic> {
         let mut ports = Vec::new();
+        // History has them in BuildKit's order: that of the words as written.
+        let mut words: Vec<&Word> = words.iter().collect();
+        words.sort_by(|a, b| a.text.cmp(&b.text));
         for word in words {
             let scope = &self.state.scope;
             let place = self.place(word.span);
