@@ -51,6 +51,9 @@ for image in one many; do
 done
 rm -r "$lab/context" "$lab/ours"
 
+# Where podman puts blobs on their way.
+export TMPDIR=$lab/tmp
+mkdir "$TMPDIR"
 podman="podman --root $lab/podman --runroot $lab/podman-run --cgroup-manager=cgroupfs"
 # A store that was never used, without a shell in what is timed.
 cat >"$lab/ours.sh" <<SH

@@ -23,7 +23,14 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn help_goes_to_standard_output() {
-    for arguments in [&["--help"][..], &["-h"], &["build", "--help"], &["push", "--help"], &["--version"]] {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["build", "--help"],
+        &["push", "--help"],
+        &["manifest", "create", "-h"],
+        &["--version"],
+    ] {
         let output = slipway(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(text(&output.stdout).contains("build"), "{arguments:?}");

@@ -100,11 +100,13 @@ pub struct RangePolicy {
     pub from: u64,
     /// Bytes of a part.
     pub part: u64,
+    /// Also from registries of this machine, where one connection is as fast as many.
+    pub loopback: bool,
 }
 
 impl Default for RangePolicy {
     fn default() -> Self {
-        Self { from: 32 << 20, part: 4 << 20 }
+        Self { from: 32 << 20, part: 4 << 20, loopback: false }
     }
 }
 

@@ -106,7 +106,8 @@ fn matches(
     let program = OsStr::new("build").to_owned();
     // The last of a repeated flag counts, as in docker: scripts append flags to those they were given.
     // One form of help, the compact one, whichever way it is asked for.
-    let help = Arg::new("help").short('h').long("help").help("Show this").action(ArgAction::HelpShort);
+    let help =
+        Arg::new("help").short('h').long("help").help("Show this").action(ArgAction::HelpShort).global(true);
     let command = command.disable_help_flag(true).arg(help).args_override_self(true);
     let words = std::iter::once(program).chain(words.iter().cloned());
     command.try_get_matches_from(words).map_err(|error| {

@@ -92,7 +92,7 @@ impl Blob {
         // There is at least its own place.
         let place = places.pop().unwrap_or(own);
         let web = |url: &Url| matches!(url.scheme(), "http" | "https");
-        let blob = Self {
+        let mut blob = Self {
             transport: client.transport.clone(),
             call: call(&place, &digest),
             place,
@@ -102,7 +102,7 @@ impl Blob {
             incoming: None,
             until: descriptor.size,
             ahead: Ahead::default(),
-            parallel: descriptor.size >= client.options().ranges.from.max(1),
+            parallel: false,
             takes_ranges: false,
             storage: None,
             verifier: Verifier::new(&digest),
@@ -114,6 +114,7 @@ impl Blob {
             progress: None,
             embedded: embedded.filter(|data| data.len() as u64 == descriptor.size).map(Bytes::from),
         };
+        blob.parallel = blob.is_worth_parts();
         if descriptor.size == 0 {
             blob.verify()?;
         }
@@ -211,6 +212,7 @@ impl Blob {
         self.ranges = true;
         self.takes_ranges = false;
         self.storage = None;
+        self.parallel = self.is_worth_parts();
         self.ahead.clear();
         self.backoff.progress();
         Ok(())

@@ -1,6 +1,6 @@
 //! What a client remembers of one registry.
 
-use super::{Origin, authorize::Authorizer, call::Lane};
+use super::{Origin, authorize::Authorizer, call::Lane, origin::is_loopback};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -9,6 +9,7 @@ use std::{
     },
 };
 use tokio::sync::{AcquireError, OnceCell, OwnedSemaphorePermit, Semaphore};
+use url::Url;
 
 /// A push of one blob to one repository.
 type PushKey = (String, crate::digest::Digest);
@@ -18,6 +19,8 @@ pub(crate) struct Registry {
     pub(crate) name: String,
     /// Whether plain HTTP, or a certificate that nobody vouches for, will do.
     pub(super) insecure: bool,
+    /// Whether it is on this machine.
+    pub(crate) loopback: bool,
     /// Nobody answered there: a mirror that is not worth asking again.
     gone: AtomicBool,
     /// Found at the first request.
@@ -37,6 +40,7 @@ impl Registry {
         Self {
             name: name.to_owned(),
             insecure,
+            loopback: Url::parse(&format!("http://{name}/")).is_ok_and(|url| is_loopback(&url)),
             gone: AtomicBool::new(false),
             origin: OnceCell::new(),
             authorizer: Authorizer::default(),

@@ -32,8 +32,8 @@ use std::{
 
 const RUNS: u64 = 200;
 const LAYERS: u64 = 10;
-/// A run that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(30);
+/// A run that takes longer hangs, even on a machine with much else to do.
+const LIMIT: Duration = Duration::from_secs(120);
 
 fn client() -> Client {
     Client::new(ClientOptions {
@@ -44,7 +44,7 @@ fn client() -> Client {
             longest_retry_after: Duration::from_secs(1),
         },
         idle_timeout: Duration::from_secs(1),
-        ranges: RangePolicy { from: 6_000, part: 2_500 },
+        ranges: RangePolicy { from: 6_000, part: 2_500, loopback: true },
         ..ClientOptions::default()
     })
 }
@@ -175,7 +175,7 @@ async fn a_bad_network_gives_the_right_bytes_or_an_error() {
         let run = run(&registry.address, seed, done.clone());
         async move { tokio::time::timeout(LIMIT, run).await.unwrap_or_else(|_| panic!("seed {seed} hangs")) }
     });
-    let ends: Vec<[End; 2]> = runs.buffer_unordered(40).collect().await;
+    let ends: Vec<[End; 2]> = runs.buffer_unordered(32).collect().await;
     let mut counts = BTreeMap::new();
     for end in ends.into_iter().flatten() {
         *counts.entry(end).or_insert(0) += 1;

@@ -7,6 +7,12 @@ use crate::transport::{Lane, RangePolicy, Target, error::RequestError};
 const STRETCH: u64 = 16;
 
 impl Blob {
+    /// Whether several connections are likely to be faster than one.
+    pub(super) fn is_worth_parts(&self) -> bool {
+        let ranges = self.transport.options.ranges;
+        self.descriptor.size >= ranges.from.max(1) && (ranges.loopback || !self.place.registry.loopback)
+    }
+
     /// Lets idle connections fetch what comes after `until`, once that is near.
     pub(super) fn fetch_ahead(&mut self) {
         let RangePolicy { part, .. } = self.transport.options.ranges;

@@ -7,7 +7,7 @@ use std::time::Duration;
 const PART: u64 = 1000;
 
 fn by_parts(connections: usize) -> Client {
-    let ranges = RangePolicy { from: 2000, part: PART };
+    let ranges = RangePolicy { from: 2000, part: PART, loopback: true };
     Client::new(ClientOptions { ranges, connections_per_registry: connections, ..options() })
 }
 
@@ -46,6 +46,17 @@ async fn a_large_blob_comes_in_parts_at_once() {
     let got = read(by_parts(4).blob(&registry.reference("a"), &descriptor).unwrap()).await.unwrap();
     assert_eq!(got, small);
     assert_eq!(ranges(&registry), [""]);
+}
+
+#[tokio::test]
+async fn a_registry_of_this_machine_is_asked_once() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let bytes = noise(5_400);
+    let descriptor = registry.put_blob("a", &bytes);
+    let ranges = RangePolicy { from: 2000, part: PART, ..RangePolicy::default() };
+    let client = Client::new(ClientOptions { ranges, ..options() });
+    assert_eq!(read(client.blob(&registry.reference("a"), &descriptor).unwrap()).await.unwrap(), bytes);
+    assert_eq!(self::ranges(&registry), [""]);
 }
 
 #[tokio::test]
