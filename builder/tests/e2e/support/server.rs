@@ -112,16 +112,18 @@ impl Repositories {
         std::fs::create_dir_all(directory).expect("the laboratory is writable");
         for _ in 0..5 {
             let address = free_address();
-            let mut daemon = Command::new("git")
-                .args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"])
-                .arg(format!("--port={}", address.port()))
-                .arg(format!("--base-path={}", directory.display()))
-                .arg(directory)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("git runs");
+            // Not by `git daemon`, which would leave it behind when it is killed.
+            let mut daemon =
+                Command::new(format!("{}/git-daemon", run(tool("git").arg("--exec-path")).trim()))
+                    .args(["--reuseaddr", "--export-all", "--listen=127.0.0.1"])
+                    .arg(format!("--port={}", address.port()))
+                    .arg(format!("--base-path={}", directory.display()))
+                    .arg(directory)
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .expect("git runs");
             let deadline = Instant::now() + Duration::from_secs(10);
             while Instant::now() < deadline && daemon.try_wait().expect("it is our child").is_none() {
                 if TcpStream::connect(address).is_ok() {
