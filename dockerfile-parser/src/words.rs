@@ -1,12 +1,7 @@
 //! Splitting an instruction's text: keyword, flags, lists, quoted words. Nothing is unquoted here but flags: the words
 //! keep their quotes until names are expanded, or they would be unquoted twice.
 
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_till, take_till1, take_while, take_while1};
-use nom::character::complete::{anychar, char};
-use nom::combinator::{eof, opt, recognize};
-use nom::multi::many1_count;
-use nom::sequence::preceded;
+use nom::bytes::complete::{tag, take_while, take_while1};
 use nom::{IResult, Offset, Parser};
 use std::borrow::Cow;
 
@@ -31,7 +26,7 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn quoted(text: &str, escape: char) -> impl Iterator<Item = &str> {
     let mut rest = text.trim_start();
     std::iter::from_fn(move || {
-        let (after, word) = quoted_word(rest, escape).ok()?;
+        let (after, word) = quoted_word(rest, escape)?;
         rest = after.trim_start();
         // An escape character with nothing after it escapes nothing.
         Some(if after.is_empty() { without_dangling_escape(word, escape) } else { word })
@@ -49,42 +44,47 @@ fn plain_word(input: &str) -> Option<(&str, &str)> {
     (end > 0 && whole).then_some((rest, word))
 }
 
-fn quoted_word<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
+/// Takes a word: up to white space that is in no quotes. `None` if there is none.
+fn quoted_word(input: &str, escape: char) -> Option<(&str, &str)> {
     if let Some(done) = plain_word(input) {
-        return Ok(done);
+        return Some(done);
     }
-    recognize(many1_count(alt((
-        take_till1(|c: char| c.is_whitespace() || c == '\'' || c == '"' || c == escape),
-        single_quoted,
-        |i: &'t str| double_quoted(i, escape),
-        |i: &'t str| escaped(i, escape),
-    ))))
-    .parse(input)
-}
-
-/// `'...'`: nothing can be escaped.
-fn single_quoted(input: &str) -> IResult<&str, &str> {
-    recognize((char('\''), take_till(|c| c == '\''), opt(char('\'')))).parse(input)
-}
-
-/// `"..."`, in which the escape character escapes.
-fn double_quoted(input: &str, escape: char) -> IResult<&str, &str> {
-    recognize((char('"'), |i| inside_quotes(i, '"', escape), opt(char('"')))).parse(input)
-}
-
-fn inside_quotes(mut input: &str, quote: char, escape: char) -> IResult<&str, ()> {
+    let mut rest = input;
     loop {
-        let (rest, _) = take_till(|c| c == quote || c == escape).parse(input)?;
-        match escaped(rest, escape) {
-            Ok((after, _)) => input = after,
-            Err(_) => return Ok((rest, ())),
+        let special = |c: char| c.is_whitespace() || matches!(c, '\'' | '"') || c == escape;
+        rest = &rest[rest.find(special).unwrap_or(rest.len())..];
+        rest = match rest.chars().next() {
+            Some('\'') => rest[1..].split_once('\'').map_or(&rest[rest.len()..], |(_, after)| after),
+            Some('"') => {
+                let after = inside_quotes(&rest[1..], '"', escape);
+                after.strip_prefix('"').unwrap_or(after)
+            }
+            Some(c) if c == escape => escaped(rest),
+            _ => break,
+        };
+    }
+    let word = &input[..input.offset(rest)];
+    (!word.is_empty()).then_some((rest, word))
+}
+
+/// What is left behind the text inside of quotes, in which the escape character escapes: the quote that ends it, or
+/// nothing.
+fn inside_quotes(mut input: &str, quote: char, escape: char) -> &str {
+    loop {
+        input = &input[input.find([quote, escape]).unwrap_or(input.len())..];
+        if !input.starts_with(escape) {
+            return input;
         }
+        input = escaped(input);
     }
 }
 
-/// The escape character and what it escapes, if anything follows.
-fn escaped(input: &str, escape: char) -> IResult<&str, &str> {
-    recognize((char(escape), alt((anychar.map(drop), eof.map(drop))))).parse(input)
+/// What is left behind an escape character, the first one of `input`, and what it escapes, if anything follows.
+fn escaped(input: &str) -> &str {
+    let mut chars = input.chars();
+    chars.next();
+    chars.next();
+    chars.as_str()
 }
 
 fn without_dangling_escape(word: &str, escape: char) -> &str {
@@ -132,39 +132,45 @@ impl<'t> Iterator for FlagTokens<'t> {
         if self.ended || !self.rest.starts_with("--") {
             return None;
         }
-        let (after, raw) = flag_token(self.rest, self.escape).ok()?;
+        let (after, token) = match plain_word(self.rest) {
+            Some((after, raw)) => (after, plain_flag(raw)),
+            None => {
+                let (after, raw) = flag_token(self.rest, self.escape);
+                (after, decode_flag(raw, self.escape))
+            }
+        };
         self.rest = after.trim_start();
-        let token = decode_flag(raw, self.escape);
         self.ended = token.text == "--";
         (!self.ended).then_some(token)
     }
 }
 
-fn flag_token<'t>(input: &'t str, escape: char) -> IResult<&'t str, &'t str> {
-    if let Some(done) = plain_word(input).filter(|_| input.starts_with("--")) {
-        return Ok(done);
+/// Takes a flag, quotes and escapes kept: up to white space that is in no quotes.
+fn flag_token(input: &str, escape: char) -> (&str, &str) {
+    let mut rest = input;
+    loop {
+        let special = |c: char| c.is_whitespace() || matches!(c, '\'' | '"') || c == escape;
+        rest = &rest[rest.find(special).unwrap_or(rest.len())..];
+        rest = match rest.chars().next() {
+            Some(quote @ ('\'' | '"')) => {
+                let after = inside_quotes(&rest[1..], quote, escape);
+                after.strip_prefix(quote).unwrap_or(after)
+            }
+            Some(c) if c == escape => escaped(rest),
+            _ => return (rest, &input[..input.offset(rest)]),
+        };
     }
-    let quoted = move |quote: char| {
-        move |i: &'t str| {
-            recognize((char(quote), |i| inside_quotes(i, quote, escape), opt(char(quote)))).parse(i)
-        }
-    };
-    recognize(preceded(
-        tag("--"),
-        opt(many1_count(alt((
-            take_till1(|c: char| c.is_whitespace() || c == '\'' || c == '"' || c == escape),
-            quoted('\''),
-            quoted('"'),
-            |i: &'t str| escaped(i, escape),
-        )))),
-    ))
-    .parse(input)
+}
+
+/// A flag without quotes and escapes.
+fn plain_flag(raw: &str) -> FlagToken<'_> {
+    let value = raw.find('=').map(|at| (at + 1, at + 1));
+    FlagToken { raw, text: Cow::Borrowed(raw), value, unterminated: false }
 }
 
 fn decode_flag(raw: &str, escape: char) -> FlagToken<'_> {
     if !raw.contains(['\'', '"', escape]) {
-        let value = raw.find('=').map(|at| (at + 1, at + 1));
-        return FlagToken { raw, text: Cow::Borrowed(raw), value, unterminated: false };
+        return plain_flag(raw);
     }
     let mut text = String::with_capacity(raw.len());
     let mut value = None;
@@ -215,7 +221,7 @@ fn shell_part(input: &str) -> Option<&str> {
         return Some(rest);
     }
     match input.chars().next()? {
-        '\\' => escaped(input, '\\').ok().map(|(rest, _)| rest),
+        '\\' => Some(escaped(input)),
         '\'' => input[1..].split_once('\'').map(|(_, rest)| rest),
         '"' => shell_double_quoted(&input[1..]),
         '$' => crate::expand::skip_dollar(input),
