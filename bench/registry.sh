@@ -2,7 +2,7 @@
 # Measures pushes and pulls over the loopback interface, ours beside skopeo and podman, in one run; prints a section of
 # docs/performance.md.
 #
-#   bench/registry.sh PROGRAM            512 MiB, seven repetitions
+#   bench/registry.sh PROGRAM            512 MiB, five repetitions
 #   bench/registry.sh --smoke PROGRAM    small, two repetitions; fails when something does not work
 #
 # Needs root, and: docker-registry hyperfine jq podman skopeo time. Registry and stores are in memory (/dev/shm, about 4 GiB),
@@ -12,7 +12,7 @@ set -euo pipefail
 smoke=false
 if [ "${1-}" = --smoke ]; then smoke=true; shift; fi
 program=$(readlink -f "${1:?the program to measure}")
-if $smoke; then runs=2 megabytes=32; else runs=7 megabytes=512; fi
+if $smoke; then runs=2 megabytes=32; else runs=5 megabytes=512; fi
 layers=20
 
 lab=$(mktemp -d /dev/shm/bench-XXXXXX)
