@@ -117,8 +117,9 @@ as_everyone!(repositories_by_ssh, &["git", "ssh-agent", "ssh-add", "ssh-keygen"]
     let repository = lab.path("repositories/app");
     run(tool("chown").args(["-R", &lab.owner()]).arg(&repository));
     let log = lab.directory("log").join("log");
-    let ssh = lab.file("programs/ssh", SSH.replace("LOG", &log.display().to_string()));
-    run(tool("chmod").arg("755").arg(&ssh));
+    // Not made by this process: a child that another test starts meanwhile would hold it open for writing.
+    let text = lab.file("programs/ssh.txt", SSH.replace("LOG", &log.display().to_string()));
+    run(tool("install").args(["-m", "755"]).arg(&text).arg(text.with_extension("")));
     let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", lab.path("programs").display());
     let url = format!("git@host.invalid:{}", repository.display());
     let context = lab.dockerfile("context", &format!("FROM scratch\nADD {url} /app/\n"));
