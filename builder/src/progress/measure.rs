@@ -52,8 +52,9 @@ pub struct Usage {
     pub user: Duration,
     /// Processor time in the kernel.
     pub system: Duration,
-    /// The most memory that one process had, in bytes.
-    pub peak_memory: u64,
+    /// The most memory that one process had, in bytes. `None` when that is no more than the builder itself had: the
+    /// kernel counts what a process was copied from.
+    pub peak_memory: Option<u64>,
     /// What was read and written, where the kernel says.
     pub io: Option<IoUsage>,
 }

@@ -6,6 +6,7 @@
 use super::plan::{Attachment, Input, Origin, Plan};
 use super::{raw, seccomp};
 use crate::rootfs::mount_api::add_attributes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -156,6 +157,9 @@ impl<T> At<T> for Result<T, Errno> {
     }
 }
 
+/// How long the process waits to be measured: as good as for ever, for a builder that lives.
+const METER_PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
 /// Becomes the program, or reports and ends.
 pub(super) fn run(plan: &Plan) -> ! {
     let Err(failure) = become_program(plan);
@@ -184,6 +188,11 @@ fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
     process::umask(Mode::from_raw_mode(0o022));
     // Before the identity changes: root may have put the directory where the user cannot reach it.
     process::chdir(plan.program.cwd.as_c_str()).at(Stage::WorkingDirectory)?;
+    if let Some(metered) = &plan.metered {
+        // A process that has changed its identity is no longer open to those who measure it. A builder that is gone
+        // meanwhile measures nothing; what that means for this process is seen below.
+        let _ = poll(&mut [PollFd::new(metered, PollFlags::IN)], Some(&METER_PATIENCE));
+    }
     if let Some(namespace) = &plan.user_namespace {
         // After everything that takes rights in the namespace it leaves.
         let kind = Some(thread::LinkNameSpaceType::User);

@@ -2,7 +2,8 @@
 //!
 //! Processor time and memory come with `waitid(2)`. Bytes come from `/proc/PID/io`, where the kernel adds up the program
 //! and every process that it, or one it waited for, has waited for. That file of a process that has ended belongs to the
-//! machine's root; so it is opened when the process is made, which an unprivileged builder may do, and read at the end.
+//! machine's root, and that of one that has changed its identity and not yet begun its program is closed, too; so it is
+//! opened when the process is made, which waits for that, and read at the end.
 
 use super::raw;
 use crate::progress::measure::{IoUsage, Usage};
@@ -17,17 +18,19 @@ pub(super) struct Meter {
     /// Its `/proc/PID/io`, when it can be opened: /proc may be mounted without the processes of others, and a kernel may
     /// have been built without `CONFIG_TASK_IO_ACCOUNTING`.
     io: Option<File>,
+    /// The most memory that this process had when the other was copied from it, in KiB. The kernel begins to count there.
+    copied: libc::c_long,
 }
 
 impl Meter {
-    /// For the process behind `pidfd`, which must not have ended.
+    /// For the process behind `pidfd`, which must not have changed its identity yet.
     pub(super) fn new(pidfd: BorrowedFd<'_>) -> Self {
         let open = || {
             let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
             let pid: u32 = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())?;
             File::open(format!("/proc/{pid}/io")).ok()
         };
-        Self { io: open() }
+        Self { io: open(), copied: raw::own_peak_memory() }
     }
 
     /// Waits for the end of the process and reads the meter; the process is still to be waited for. `None` when somebody
@@ -37,8 +40,9 @@ impl Meter {
         Some(Usage {
             user: duration(used.ru_utime),
             system: duration(used.ru_stime),
-            // It is in KiB.
-            peak_memory: u64::try_from(used.ru_maxrss).unwrap_or(0) << 10,
+            peak_memory: Some(used.ru_maxrss)
+                .filter(|most| *most > self.copied)
+                .and_then(|most| Some(u64::try_from(most).ok()? << 10)),
             io: self.io.as_mut().and_then(|file| {
                 let mut text = String::new();
                 file.read_to_string(&mut text).ok()?;
@@ -89,12 +93,13 @@ mod tests {
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
         use std::os::fd::AsFd;
         let mut child = std::process::Command::new("sh")
-            .args(["-c", "head -c 3000000 /dev/zero | cat > /dev/null; exit 3"])
+            .args(["-c", "head -c 3000000 /dev/zero | cat > /dev/null; x=$(head -c 200000000 /dev/zero | tr '\\0' x); exit 3"])
             .spawn()
             .unwrap();
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
         let usage = Meter::new(pidfd.as_fd()).read(pidfd.as_fd()).unwrap();
-        assert!(usage.peak_memory > 100_000, "{usage:?}");
+        // The shell has all of it in a variable.
+        assert!(usage.peak_memory.is_some_and(|most| most > 200_000_000), "{usage:?}");
         assert!(usage.cpu() > Duration::ZERO && usage.cpu() < Duration::from_secs(60), "{usage:?}");
         let io = usage.io.expect("a process may look at its own children");
         assert!(io.read >= 6_000_000 && io.written >= 6_000_000, "{io:?}");

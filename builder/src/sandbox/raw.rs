@@ -98,3 +98,13 @@ pub(super) fn resources_at_end(pidfd: BorrowedFd<'_>) -> Result<libc::rusage, Er
         }
     }
 }
+
+/// The most memory that this process has had, in KiB.
+pub(super) fn own_peak_memory() -> libc::c_long {
+    // SAFETY: all-zero is a valid `rusage`, and the kernel writes to it alone.
+    unsafe {
+        let mut used: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut used);
+        used.ru_maxrss
+    }
+}

@@ -3,6 +3,7 @@ use super::meter::Meter;
 use super::plan::{self, Plan};
 use super::process::{Child, OomKills};
 use super::{Sandbox, SandboxError, raw};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -28,11 +29,20 @@ impl Sandbox {
 
     fn start(self, measured: bool) -> Result<Child, SandboxError> {
         let cwd = self.cwd.clone();
-        let (plan, mut ours) = plan::make(self)?;
+        let (mut plan, mut ours) = plan::make(self)?;
+        if measured {
+            let metered = eventfd(0, EventfdFlags::CLOEXEC);
+            plan.metered =
+                Some(metered.map_err(|errno| SandboxError::setup("make an eventfd")(errno.into()))?);
+        }
         let killed = OomKills::count(ours.cgroup);
         let (pidfd, plan) = clone(plan)?;
-        // The process waits for its mounts still, so it is not gone yet.
-        let meter = measured.then(|| Meter::new(pidfd.as_fd()));
+        let meter = plan.metered.as_ref().map(|metered| {
+            let meter = Meter::new(pidfd.as_fd());
+            // Without it the process goes on after a while.
+            let _ = rustix::io::write(metered, &1_u64.to_ne_bytes());
+            meter
+        });
         // The program's ends of the pipes close with the plan; only its copies are left.
         let labels = Labels::of(plan, cwd);
         let mut report = Vec::new();

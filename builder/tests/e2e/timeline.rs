@@ -83,7 +83,7 @@ as_everyone!(stages_at_once, TOOLS, |lab| {
             "FROM {base} AS one\n\
              RUN --mount=type=cache,id=c,target=/c,sharing=locked sleep 1; head -c 5000000 /dev/zero > /file\n\
              FROM {base} AS two\n\
-             RUN --mount=type=cache,id=c,target=/c,sharing=locked sleep 1; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done\n\
+             RUN --mount=type=cache,id=c,target=/c,sharing=locked sleep 1; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; x=$(dd if=/dev/zero bs=1M count=100 2>/dev/null | tr '\\0' x)\n\
              FROM {base}\n\
              COPY --from=one /file /one\n\
              COPY --from=two /etc /two\n\
@@ -103,7 +103,7 @@ as_everyone!(stages_at_once, TOOLS, |lab| {
     assert!(trace.number("cat", "writtenBytes") < 10e6, "{:#}", trace.step("cat"));
     assert!(trace.number("while", "cpuUserSeconds") > 0.01, "{:#}", trace.step("while"));
     assert!(trace.number("head", "cpuUserSeconds") < 1.0, "{:#}", trace.step("head"));
-    assert!(trace.number("while", "peakMemoryBytes") > 1e5);
+    assert!((1e8..1e9).contains(&trace.number("while", "peakMemoryBytes")), "{:#}", trace.step("while"));
     assert!(
         trace.number("head", "layerBytes") >= 5e6 && trace.number("COPY --from=one", "layerBytes") >= 5e6
     );
@@ -115,7 +115,8 @@ as_everyone!(stages_at_once, TOOLS, |lab| {
     assert!(trace.number("FROM", "networkWaitSeconds") > 0.0);
     assert!(trace.step("FROM")["args"]["movedBytes"].as_object().is_some_and(|moved| !moved.is_empty()));
     assert_eq!(trace.state("load metadata"), "ran");
-    assert!(trace.times("FROM").1 <= trace.times("head").0);
+    // It ends, and one that waited for it begins, at the same moment.
+    assert!(trace.times("FROM").0 < trace.times("head").0 && trace.times("FROM").1 < trace.times("head").1);
     assert!(trace.times("head").1.max(trace.times("while").1) <= trace.times("cat").0);
     // The path goes through the stage that had to wait, and through what takes its files.
     let path = trace.critical();
@@ -174,6 +175,7 @@ as_everyone!(a_build_that_fails, TOOLS, |lab| {
     assert!(trace.0["otherData"]["failure"].as_str().is_some_and(|text| text.contains("exit code: 3")));
     let shown = page(lab, "failed");
     assert!(shown.contains("1 failed, 1 not reached"), "{shown}");
+    assert!(shown.contains("failed critical") && !shown.contains("unreached critical"), "{shown}");
 
     // Nor does it get to the steps.
     let context = lab.dockerfile("context", "FROM nowhere.invalid/x:1\n").display().to_string();

@@ -30,7 +30,7 @@ macro_rules! tests {
 
 tests! {
     programs {
-        exit_codes signals environment_is_exact working_directory identity limits output_and_error terminal
+        exit_codes signals environment_is_exact working_directory identity measured limits output_and_error terminal
         failing_to_start kill_from_another_thread background_processes_die input_is_empty drop_ends_it
         inherited_streams dies_with_its_builder many_at_once programs_by_path
     }

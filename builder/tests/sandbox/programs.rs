@@ -7,6 +7,7 @@ use builder::sandbox::{Exit, RootFs, Sandbox, SandboxError, Stdio, WindowSize};
 use rustix::process::Signal;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,33 @@ pub(crate) fn identity() {
     assert_eq!(text(sandbox), "x\n");
 }
 
+/// What programs used is known however short they are and whoever runs them.
+pub(crate) fn measured() {
+    let image = Image::new();
+    let mut child = image.sandbox(&["true"]).spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(child.usage(), None, "nobody asked");
+    let copy = ["sh", "-c", "dd if=/dev/zero of=/file bs=1000 count=1000 2> /dev/null"];
+    for uid in [0, 1000] {
+        if uid != 0 && !has_other_ids() {
+            continue;
+        }
+        for args in [&["true"][..], &copy].repeat(10) {
+            let user = ResolvedUser { uid, gid: uid, groups: vec![], home: "/".into() };
+            let file = image.upper().join("file");
+            std::fs::write(&file, "").unwrap();
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+            let mut child = Sandbox { user, ..image.sandbox(args) }.spawn_measured().unwrap();
+            assert_eq!(child.usage(), None, "it runs");
+            assert!(child.wait().unwrap().success());
+            let usage = child.usage().expect("it has ended");
+            let io = usage.io.unwrap_or_else(|| panic!("{uid} {args:?} {usage:?}"));
+            assert_eq!(io.written >= 1_000_000, args.len() == 3, "{args:?} {usage:?}");
+            assert!(!usage.cpu().is_zero() || args.len() == 1, "{args:?} {usage:?}");
+        }
+    }
+}
+
 pub(crate) fn limits() {
     let image = Image::new();
     assert_eq!(image.sh("ulimit -Sn").trim(), "1024");
@@ -142,7 +170,6 @@ pub(crate) fn failing_to_start() {
     std::fs::write(image.lower().join("bin/data"), "no program\n").unwrap();
     std::fs::write(image.lower().join("bin/private"), "#!/bin/sh\n").unwrap();
     let mode = |name: &str, mode| {
-        use std::os::unix::fs::PermissionsExt;
         let path = image.lower().join("bin").join(name);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };

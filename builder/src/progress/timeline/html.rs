@@ -191,7 +191,10 @@ fn facts(timeline: &Timeline, span: &Span, critical: bool) -> String {
     if let Some(usage) = &span.usage {
         let text = format!("{} in programs, {} in the kernel", time(usage.user), time(usage.system));
         fact("CPU", &text);
-        fact("memory", &format!("{} at most in one process", size(usage.peak_memory)));
+        match usage.peak_memory {
+            Some(most) => fact("memory", &format!("{} at most in one process", size(most))),
+            None => fact("memory", "not measured: no process had more than the builder itself"),
+        }
         match &usage.io {
             Some(io) => {
                 fact("read", &format!("{}, from the disk {}", size(io.read), size(io.disk_read)));

@@ -67,7 +67,8 @@ impl Recorder {
             ready: span.ready,
             end: span.end,
             idle: span.waited(Wait::Place),
-            inputs: &span.inputs,
+            // What never began is at the end of no chain.
+            inputs: if span.state == State::NotReached { &[] } else { &span.inputs },
         }));
         Timeline { title: self.title.clone(), began: self.began, elapsed: now, failure, spans, critical }
     }

@@ -109,7 +109,7 @@ fn two_stages() -> Played {
     played.at(200).waited(2, Wait::Lock, 10);
     played.at(250).finish(2);
     let io = Some(IoUsage { read: 5000, written: 4000, disk_read: 300, disk_written: 200 });
-    let usage = Usage { user: ms(100), system: ms(50), peak_memory: 7_000_000, io };
+    let usage = Usage { user: ms(100), system: ms(50), peak_memory: Some(7_000_000), io };
     played.at(400).measure(1, Measure::Used(usage)).measure(1, Measure::Layer { bytes: 4096 });
     played.at(410).finish(1);
     played.at(430).start(3);
@@ -215,7 +215,7 @@ fn a_step_that_fails() {
     assert_eq!((bad.end, bad.error.as_deref()), (ms(50), Some("exit code 1")));
     assert_eq!(named(&timeline, "third").end, ms(70));
     assert!(!timeline.spans.iter().any(|span| span.name.starts_with("packing")));
-    assert_eq!(critical(&timeline)[1], "RUN third");
+    assert_eq!(critical(&timeline)[1..], ["RUN third"]);
 }
 
 #[test]
@@ -395,7 +395,9 @@ fn events_of_the_trace() {
 fn what_was_not_reached_is_in_no_trace() {
     let played = Played::new("build .");
     played.at(1).place(0, "RUN bad", "s", &[]).place(1, "RUN after", "s", &[0]);
-    played.at(2).start(0).at(3).fail(0, "exit code 1");
+    played.at(2).start(0);
+    let usage = Usage { user: ms(1), ..Usage::default() };
+    played.at(3).measure(0, Measure::Used(usage)).fail(0, "exit code 1");
     let timeline = played.at(4).recorder.finish(Some("bad \"news\"".to_owned()));
     let text = trace::write(&timeline);
     assert!(!text.contains("RUN after"), "{text}");
@@ -404,4 +406,8 @@ fn what_was_not_reached_is_in_no_trace() {
     let page = html::write(&timeline);
     read_page(&page);
     assert!(page.contains("not reached") && page.contains("RUN after"), "{page}");
+    for why in ["not measured: no process had more", "not measured: the kernel does not say"] {
+        assert!(page.contains(why), "{why}");
+    }
+    assert_eq!(critical(&timeline)[1..], ["RUN bad"]);
 }

@@ -130,7 +130,9 @@ fn details(span: &Span, critical: bool) -> Value {
     if let Some(usage) = &span.usage {
         more("cpuUserSeconds", usage.user.as_secs_f64().into());
         more("cpuSystemSeconds", usage.system.as_secs_f64().into());
-        more("peakMemoryBytes", usage.peak_memory.into());
+        if let Some(most) = usage.peak_memory {
+            more("peakMemoryBytes", most.into());
+        }
         if let Some(io) = &usage.io {
             more("readBytes", io.read.into());
             more("writtenBytes", io.written.into());

@@ -80,6 +80,8 @@ pub(super) struct Plan {
     pub(super) terminal: Option<OwnedFd>,
     /// Where the child reports why it failed; closed by `execve`.
     pub(super) report: OwnedFd,
+    /// Readable when the meter is there: an eventfd.
+    pub(super) metered: Option<OwnedFd>,
 }
 
 /// Where standard input comes from.
@@ -154,6 +156,7 @@ pub(super) fn make(mut sandbox: Sandbox) -> Result<(Plan, Ours), SandboxError> {
         stderr: plan_stdio.stderr,
         terminal: plan_stdio.terminal,
         report: report_writer.into(),
+        metered: None,
     };
     Ok((plan, ours))
 }
