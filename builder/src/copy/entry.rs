@@ -295,8 +295,12 @@ impl MakeError {
     }
 }
 
-/// Refuses names that a layer would take for deleted files.
+/// Refuses what is no name of a file in a directory, which would lead out of that directory, and names that a layer would
+/// take for deleted files. Every name that something is made under comes through here or from a directory that was read.
 pub(crate) fn check_name(name: &[u8], path: &[u8]) -> Result<(), CopyError> {
+    if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+        return Err(CopyError::NoName { path: path.to_vec() });
+    }
     if name.starts_with(b".wh.") {
         return Err(CopyError::WhiteoutName { path: path.to_vec() });
     }

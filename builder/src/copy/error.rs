@@ -100,6 +100,12 @@ pub enum CopyError {
         /// The source.
         path: Vec<u8>,
     },
+    /// What is to be made has no name that a file can have.
+    #[error("{:?} cannot be the name of a file", show(path))]
+    NoName {
+        /// What it is called.
+        path: Vec<u8>,
+    },
     /// A device that no layer can hold.
     #[error("cannot copy {}: overlayfs takes the character device 0:0 for a deleted file", show(path))]
     WhiteoutDevice {

@@ -4,7 +4,7 @@ use crate::support::bases;
 use crate::support::lab::{Lab, as_everyone};
 use crate::support::registry::Registry;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
@@ -164,3 +164,34 @@ fn names_of_base() -> Vec<String> {
         })
         .collect()
 }
+
+// Also those of a base image's triggers, which nobody has read.
+as_everyone!(no_file_of_the_host_by_a_here_document, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let target = lab.file("home/target", "mine");
+    let name = target.to_str().expect("the path is text");
+    let up = format!("{}{}", "../".repeat(20), &name[1..]);
+    for name in [name, &up] {
+        let evil = lab.dockerfile(
+            "evil",
+            &format!("FROM {base}\nONBUILD COPY --chmod=4777 <<{name} /h/\nonbuild\n{name}\n"),
+        );
+        lab.build([Path::new("-t"), Path::new("evil:1"), &evil]);
+        let context = lab.dockerfile(
+            "context",
+            &format!(
+                "FROM evil:1\nRUN <<{name}\n#!/bin/sh\necho ran > /ran\n{name}\nADD <<{name} /add/\nadded\n{name}\n\
+                 RUN cat /h/target /add/target /ran > /out && ! test -e {0}\nFROM scratch\nCOPY --from=0 /out /\n",
+                target.display()
+            ),
+        );
+        let out = lab.directory("out");
+        lab.build([Path::new("-o"), &out, &context]);
+        assert_eq!(fs::read_to_string(out.join("out")).expect("it was made"), "onbuild\nadded\nran\n");
+        assert_eq!(fs::read_to_string(&target).expect("it is there"), "mine");
+    }
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY <<../.. /h/\nx\n../..\n");
+    lab.try_build([&context]).assert_refused(1, &["cannot become a file of that name", "Dockerfile:2:"]);
+    lab.assert_nothing_left();
+});

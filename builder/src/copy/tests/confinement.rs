@@ -52,6 +52,32 @@ fn links_of_the_destination_lead_nowhere_outside() {
     }
 }
 
+#[test]
+fn names_of_made_files_lead_nowhere_outside() {
+    let outside = outside();
+    let secret = outside.path().join("secret");
+    let before = listing::list(outside.path());
+    let absolute = secret.to_str().unwrap().to_owned();
+    let up = "../".repeat(40) + &absolute;
+    let bytes = b"other".to_vec();
+    let from = tree("-644 f \"f\"");
+    for name in
+        [absolute, up, "../x".to_owned(), "a/b".to_owned(), "..".to_owned(), ".".to_owned(), String::new()]
+    {
+        let inline = CopySource::Inline { name: name.clone(), bytes: bytes.clone() };
+        let path = from.path().join("f");
+        let file =
+            CopySource::File { path, name: name.clone(), mode: 0o644, modified: None, unpack: Unpack::Never };
+        for source in [inline, file] {
+            let to = tree("");
+            let spec = CopySpec { sources: vec![source], chmod: "4777".parse().ok(), ..spec(&[], "/h/") };
+            let result = run(&spec, from.path(), to.path());
+            assert!(matches!(result, Err(CopyError::NoName { .. })), "{name:?}: {result:?}");
+            assert_eq!(listing::list(outside.path()), before, "{name:?}");
+        }
+    }
+}
+
 /// Somebody swaps a directory of the source with a link to the outside, again and again, while it is copied.
 #[test]
 fn races_in_the_source_do_not_lead_out() {

@@ -5,7 +5,7 @@ use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, Vertex, VertexId,
 use super::Dispatch;
 use crate::lockfile::LockFile;
 use crate::remote::{self, Checksum, Remote};
-use dockerfile_parser::ast::{Add, Copy, CopyOptions, Source, Word};
+use dockerfile_parser::ast::{Add, Copy, CopyOptions, Heredoc, Source, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
 use std::fmt::Write;
 
@@ -230,7 +230,7 @@ impl Dispatch<'_, '_> {
                     heredoc.body.clone()
                 };
                 let _ = write!(said, " <<{}", heredoc.name);
-                bound.push(CopySource::Inline { name: heredoc.name.clone(), text });
+                bound.push(CopySource::Inline { name: self.heredoc_name(heredoc)?, text });
             }
         }
         let written = self.expand(destination)?;
@@ -263,6 +263,16 @@ impl Dispatch<'_, '_> {
         let vertex = self.step(Op::Copy(Box::new(op)), reads, &shown);
         self.state.remember(format!("{said} # buildkit"), Some(vertex));
         Ok(())
+    }
+
+    /// The name of the file that a here-document becomes: as in BuildKit the last part of what it is called.
+    pub(super) fn heredoc_name(&self, heredoc: &Heredoc) -> Result<String, Diagnostic> {
+        let name = heredoc.name.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+        if matches!(name, "" | "." | "..") || name.contains('\0') {
+            let message = format!("the here-document {:?} cannot become a file of that name", heredoc.name);
+            return Err(Diagnostic::error("bad-heredoc-name", self.place(heredoc.span), message));
+        }
+        Ok(name.to_owned())
     }
 
     fn option(&mut self, word: Option<&Word>) -> Result<Option<String>, Diagnostic> {

@@ -15,7 +15,7 @@ const CACHE_MOUNT_NS: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 impl Dispatch<'_, '_> {
     pub(super) fn run(&mut self, run: &Run) -> Result<(), Diagnostic> {
-        let (args, script) = self.run_arguments(run);
+        let (args, script) = self.run_arguments(run)?;
         let network = self.run_network(run)?;
         let security = self.run_security(run)?;
         if let Some(device) = run.devices.first() {
@@ -60,14 +60,14 @@ impl Dispatch<'_, '_> {
 
     /// A bare here-document is the whole program: run directly when it starts with `#!`, otherwise one argument of the
     /// shell. With anything beside it the shell gets all of it as text and must understand here-documents itself.
-    fn run_arguments(&self, run: &Run) -> (Vec<String>, Option<InlineScript>) {
-        let CommandLine::Shell(line) = &run.command else { return (self.command(&run.command), None) };
-        match run.heredocs.as_slice() {
+    fn run_arguments(&self, run: &Run) -> Result<(Vec<String>, Option<InlineScript>), Diagnostic> {
+        let CommandLine::Shell(line) = &run.command else { return Ok((self.command(&run.command), None)) };
+        Ok(match run.heredocs.as_slice() {
             [] => (self.command(&run.command), None),
             [only] if only.span == line.span => match only.body.strip_prefix("#!") {
                 Some(_) => {
-                    let script = InlineScript { name: only.name.clone(), text: only.body.clone() };
-                    (vec![format!("/dev/pipes/{}", only.name)], Some(script))
+                    let script = InlineScript { name: self.heredoc_name(only)?, text: only.body.clone() };
+                    (vec![format!("/dev/pipes/{}", script.name)], Some(script))
                 }
                 None => (self.in_shell(&only.body), None),
             },
@@ -80,7 +80,7 @@ impl Dispatch<'_, '_> {
                 }
                 (self.in_shell(&text), None)
             }
-        }
+        })
     }
 
     fn run_network(&self, run: &Run) -> Result<NetworkMode, Diagnostic> {
