@@ -214,7 +214,10 @@ fn fmt_checks_and_rewrites() {
     let path = file.to_str().expect("the path is UTF-8");
     let check = slipway(&["fmt", "--check", path]);
     assert_eq!((check.status.code(), text(&check.stdout)), (Some(1), &*format!("{path}\n")));
-    let done = slipway(&["fmt", path]);
+    let printed = slipway(&["fmt", path]);
+    assert_eq!((printed.status.code(), text(&printed.stdout)), (Some(0), "FROM scratch\nLABEL a=b\n"));
+    assert_eq!(std::fs::read(&file).expect("it is there"), b"from scratch\nLABEL a=b\n");
+    let done = slipway(&["fmt", "-w", path]);
     assert_eq!((done.status.code(), text(&done.stdout), text(&done.stderr)), (Some(0), "", ""));
     assert_eq!(std::fs::read(&file).expect("it is there"), b"FROM scratch\nLABEL a=b\n");
     assert_eq!(slipway(&["fmt", "--check", path]).status.code(), Some(0));

@@ -18,15 +18,18 @@ const STDIN: &str = "-";
 /// Flags of `build fmt`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Files are rewritten, as by rustfmt; only layout changes, never what the file means. Without a FILE that is the
-Dockerfile (or Containerfile) of this directory. \"-\" is standard input, and the result goes to standard output.
-With --check or --diff nothing is written.
+The result goes to standard output, with --write into the file; only layout changes, never what the file means. Without
+a FILE that is the Dockerfile (or Containerfile) of this directory. \"-\" is standard input.
 
 Exit status: 0 done, 1 a file has mistakes, cannot be read or written, or --check found one that is not formatted.")]
 pub struct Args {
     /// Files to format, or - for standard input
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+
+    /// Rewrite the files instead of printing them
+    #[arg(long, short, conflicts_with_all = ["check", "diff"])]
+    pub write: bool,
 
     /// List the files that are not formatted, and end with status 1 if there are any
     #[arg(long)]
@@ -131,8 +134,15 @@ fn one(
     if args.check || args.diff {
         return Ok(same || !args.check);
     }
-    if stdin {
-        out.write_all(&formatted)?;
+    if stdin || !args.write {
+        match terminal {
+            true => {
+                let text = formatted.split_inclusive(|byte| *byte == b'\n');
+                text.map(|line| sanitize::line(line.strip_suffix(b"\n").unwrap_or(line)))
+                    .try_for_each(|line| writeln!(out, "{line}"))?;
+            }
+            false => out.write_all(&formatted)?,
+        }
     } else if !same {
         write(path, &formatted).map_err(|source| FmtError::Write { path: path.to_owned(), source })?;
     }
@@ -170,7 +180,9 @@ mod tests {
     }
 
     fn fmt(files: &[&Path], check: bool, diff: bool, stdin: &str) -> Outcome {
-        let args = Args { files: files.iter().map(|path| path.to_path_buf()).collect(), check, diff };
+        // Tests of writing ask for neither.
+        let write = !check && !diff;
+        let args = Args { files: files.iter().map(|path| path.to_path_buf()).collect(), write, check, diff };
         let (mut out, mut reported) = (Vec::new(), Vec::new());
         let mut report = |failure: Failure| reported.push(failure.to_string());
         let result = run(&args, &mut stdin.as_bytes(), &mut out, false, &mut report);
