@@ -32,6 +32,13 @@ pub fn nearest<'a>(value: &str, candidates: impl IntoIterator<Item = &'a str>) -
     best.map(|(_, name)| name)
 }
 
+/// Whether one letter too many, too few or another, or two swapped ones, are all that is between two names (case ignored).
+pub(crate) fn is_one_edit_away(a: &str, b: &str) -> bool {
+    let letters = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
+    let (a, b) = (letters(a), letters(b));
+    a.len().abs_diff(b.len()) <= 1 && distance(&a, &b) == 1
+}
+
 /// Damerau-Levenshtein distance (adjacent letters swapped count once), one row at a time.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before_previous: Vec<usize> = Vec::new();
@@ -53,7 +60,14 @@ fn distance(a: &[char], b: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{is_one_edit_away, nearest};
+
+    #[test]
+    fn one_edit() {
+        assert!(is_one_edit_away("buidl", "build") && is_one_edit_away("Biuld", "build"));
+        assert!(is_one_edit_away("builds", "build") && is_one_edit_away("bild", "build"));
+        assert!(!is_one_edit_away("Build", "build") && !is_one_edit_away("bulids", "build"));
+    }
 
     #[test]
     fn distances() {

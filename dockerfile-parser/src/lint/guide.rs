@@ -1,6 +1,6 @@
 //! What there is to say about each rule, for people: the pages of the documentation are made from it.
 
-use super::{EXPERIMENTAL, RULES, elsewhere};
+use super::{EXPERIMENTAL, NO_ADDRESS, RULES, elsewhere};
 
 /// What a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,27 @@ pub fn pages() -> Vec<(&'static str, String)> {
 /// The page of one rule; `None` if there is no such rule.
 pub fn page(rule: &str) -> Option<String> {
     all().find(|(name, _)| *name == rule).map(|(name, guide)| text(name, guide))
+}
+
+/// The address that BuildKit gives for a rule; `None` for one that it does not have.
+pub fn url(rule: &str) -> Option<String> {
+    let has_one = all().any(|(name, _)| name == rule) && !NO_ADDRESS.contains(&rule);
+    has_one.then(|| format!("https://docs.docker.com/go/dockerfile/rule/{}/", kebab(rule)))
+}
+
+/// `JSONArgsRecommended` as `json-args-recommended`.
+fn kebab(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut text = String::new();
+    for (i, letter) in letters.iter().enumerate() {
+        let after_small = i > 0 && letters[i - 1].is_lowercase();
+        let before_small = i > 0 && letters.get(i + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && (after_small || before_small) {
+            text.push('-');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
 }
 
 fn text(name: &str, guide: &Guide) -> String {

@@ -10,6 +10,7 @@ mod elsewhere;
 mod expose_invalid_format;
 mod expose_proto_casing;
 mod from_as_casing;
+mod from_near_stage;
 mod from_platform_flag_const_disallowed;
 mod guide;
 mod invalid_default_arg_in_from;
@@ -29,7 +30,7 @@ mod tests;
 mod undefined_arg_in_from;
 mod workdir_relative_path;
 
-pub use guide::{Guide, page, pages};
+pub use guide::{Guide, page, pages, url};
 pub use secrets_used_in_arg_or_env::is_secret;
 pub use settings::{Checks, ChecksError};
 
@@ -45,12 +46,13 @@ pub(crate) struct Rule {
     guide: &'static Guide,
 }
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     consistent_instruction_casing::RULE,
     duplicate_stage_name::RULE,
     expose_invalid_format::RULE,
     expose_proto_casing::RULE,
     from_as_casing::RULE,
+    from_near_stage::RULE,
     from_platform_flag_const_disallowed::RULE,
     invalid_default_arg_in_from::RULE,
     invalid_definition_description::RULE,
@@ -84,6 +86,10 @@ const GLOBAL_ARGS: [&str; 11] = [
 
 /// Rules that are off unless asked for.
 const EXPERIMENTAL: [&str; 1] = ["InvalidDefinitionDescription"];
+
+/// Rules that BuildKit gives no address for: those that it does not have, and one that it has.
+const NO_ADDRESS: [&str; 5] =
+    ["ArgOverridesEnv", "FromNearStage", "InvalidBaseImagePlatform", "PackageCacheInLayer", "SecretInImage"];
 
 /// After this many findings of one rule the others are not kept: nobody would read them.
 const MAX_FINDINGS: usize = 200;

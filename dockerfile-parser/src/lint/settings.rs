@@ -27,7 +27,10 @@ impl Selection {
     fn parse(value: &str) -> Self {
         match value.trim() {
             "all" => Self { all: true, rules: BTreeSet::new() },
-            list => Self { all: false, rules: list.split(',').map(|rule| rule.trim().to_owned()).collect() },
+            list => {
+                let rules = list.split(',').map(str::trim).filter(|rule| !rule.is_empty());
+                Self { all: false, rules: rules.map(str::to_owned).collect() }
+            }
         }
     }
 
@@ -59,21 +62,20 @@ impl fmt::Display for ChecksError {
 impl std::error::Error for ChecksError {}
 
 impl Checks {
-    /// Reads `skip=RULE,..;error=BOOL;experimental=RULE,..`; `all` stands for every rule. What follows a blank is a
-    /// remark.
+    /// Reads `skip=RULE,..;error=BOOL;experimental=RULE,..`; `all` stands for every rule. Blanks around
+    /// `;`, `,` and `=` mean nothing.
     ///
     /// # Errors
     /// Unknown options, and `error=` with something else than true or false.
     pub fn parse(text: &str) -> Result<Self, ChecksError> {
         let mut checks = Self::default();
-        let text = text.split_whitespace().next().unwrap_or_default();
-        for option in text.split(';').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
+        for option in text.split(';').map(str::trim).filter(|option| !option.is_empty()) {
+            match option.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
                 Some(("skip", value)) => checks.skip = Selection::parse(value),
                 Some(("experimental", value)) => checks.experimental = Selection::parse(value),
                 Some(("error", value)) => {
-                    checks.error = crate::mount::boolean(value.trim())
-                        .ok_or_else(|| ChecksError::NotBoolean(value.trim().to_owned()))?;
+                    checks.error = crate::mount::boolean(value)
+                        .ok_or_else(|| ChecksError::NotBoolean(value.to_owned()))?;
                 }
                 _ => return Err(ChecksError::UnknownOption(option.to_owned())),
             }
@@ -81,11 +83,12 @@ impl Checks {
         Ok(checks)
     }
 
-    /// Whether a rule is on for an instruction with these comments above it.
+    /// Whether a rule is on for an instruction with these comments above it. In such a comment, unlike at the top of the
+    /// file, what follows a blank is a remark.
     pub fn is_on(&self, rule: &str, comments: &[String]) -> bool {
         let local = comments.iter().find_map(|comment| {
             let (name, value) = directive(comment, "")?;
-            name.eq_ignore_ascii_case("check").then_some(value)
+            name.eq_ignore_ascii_case("check").then(|| value.split_whitespace().next().unwrap_or_default())
         });
         let local = local.and_then(|value| Self::parse(value).ok()).unwrap_or_default();
         if EXPERIMENTAL.contains(&rule) {

@@ -22,6 +22,69 @@ fn skipping() {
 }
 
 #[test]
+fn blanks_in_settings() {
+    for text in [
+        "skip=StageNameCasing,Maintainer;error=true",
+        " skip = StageNameCasing , Maintainer, ; error = true ; ",
+    ] {
+        let checks = Checks::parse(text).expect(text);
+        assert!(checks.error, "{text}");
+        assert!(!checks.is_on("StageNameCasing", &[]) && !checks.is_on("Maintainer", &[]), "{text}");
+        let unknown = checks.unknown_rules(Span::default());
+        assert_eq!(
+            unknown.iter().map(|d| d.message.as_str()).collect::<Vec<_>>(),
+            ["there is no check \"Maintainer\""]
+        );
+    }
+    assert!(crate::parse(b"# check=skip=X; error=true\nFROM a AS B\n").is_err());
+    assert_eq!(
+        rules("# check = skip = StageNameCasing, MaintainerDeprecated\nFROM a AS B\nMAINTAINER x\n"),
+        [""; 0]
+    );
+    // Above an instruction a remark may follow.
+    let found =
+        rules("FROM a AS b\n# check=skip=MaintainerDeprecated for old readers; they need it\nMAINTAINER x\n");
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn names_near_to_those_of_stages() {
+    for (text, near) in [
+        ("FROM biuld\n", true),
+        ("FROM x\nCOPY --from=Buidl / /\n", true),
+        ("FROM x\nRUN --mount=type=bind,from=buil,target=/b true\n", true),
+        ("# check=skip=FromNearStage\nFROM biuld\n", false),
+        ("FROM BUILD\n", false),
+        ("FROM biuld:latest\n", false),
+        ("FROM example.org/biuld\n", false),
+        ("FROM buildah\n", false),
+        ("FROM golang\n", false),
+        ("FROM golang AS golang2\n", false),
+        ("FROM x\nCOPY --from=0 / /\n", false),
+        ("FROM $build\n", false),
+        ("FROM x AS builds\n", false),
+        ("FROM later\nFROM x AS alter\n", false),
+    ] {
+        let source = format!("FROM golang:1 AS build\nFROM golang AS golang1\n{text}");
+        assert_eq!(rules(&source).contains(&"FromNearStage"), near, "{source}");
+    }
+    let parsed = crate::parse(b"FROM a AS build\nFROM biuld\n").expect("a warning");
+    assert_eq!(
+        (parsed.warnings[0].span, parsed.warnings[0].help.as_deref()),
+        (Span::new(21, 26), Some("did you mean build?"))
+    );
+}
+
+#[test]
+fn addresses_of_rules() {
+    let at = |name: &str| url(name).map(|url| url.rsplit('/').nth(1).unwrap_or_default().to_owned());
+    assert_eq!(at("JSONArgsRecommended").as_deref(), Some("json-args-recommended"));
+    assert_eq!(at("SecretsUsedInArgOrEnv").as_deref(), Some("secrets-used-in-arg-or-env"));
+    assert!(NO_ADDRESS.iter().chain(&["UnknownCheck"]).all(|name| url(name).is_none()));
+    assert!(NO_ADDRESS.iter().all(|name| rule_names().contains(name)));
+}
+
+#[test]
 fn experimental_rules_must_be_asked_for() {
     let source = "# syntax=docker/dockerfile:1\n# other\nFROM a AS b\n# X is it\nARG X\n";
     assert_eq!(rules(source), Vec::<&str>::new());
