@@ -161,7 +161,7 @@ impl Bases {
                     digest: Box::new(manifest.config.digest),
                     why: e.to_string(),
                 })?;
-            let base = ResolvedBase { digest: at.digest, config };
+            let base = ResolvedBase { digest: at.digest, config, guessed: false };
             return Ok(Resolved { base, manifest, descriptor: at, top, source: source.clone() });
         }
         Err(BaseError::Document {

@@ -6,7 +6,9 @@ use super::{BuildError, findings, input, planning};
 use crate::agent::Agents;
 use crate::bases::Bases;
 use crate::environment::Environment;
-use crate::graph::{BaseImages, BaseRequest, Plan, PlanOptions, ResolvedBase, plan, reachable_stages};
+use crate::graph::{
+    BaseImages, BaseKey, BaseRequest, Plan, PlanOptions, ResolvedBase, plan, reachable_stages,
+};
 use crate::progress::Progress;
 use crate::request::BuildRequest;
 use crate::store::Store;
@@ -27,6 +29,17 @@ pub struct Checked {
     pub file: Arc<DockerfileText>,
     /// What was found.
     pub findings: Vec<Diagnostic>,
+    /// The images that could not be asked what they define, and why not.
+    pub unasked: Vec<Unasked>,
+}
+
+/// An image that could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unasked {
+    /// Which, for which platform.
+    pub image: BaseKey,
+    /// Why not.
+    pub why: String,
 }
 
 /// What a target takes from outside.
@@ -105,7 +118,7 @@ pub async fn check(
     let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
     let parsed = match dockerfile_parser::parse_with_checks(&file.source, checks) {
         Ok(parsed) => parsed,
-        Err(findings) => return Ok(Checked { file, findings }),
+        Err(findings) => return Ok(Checked { file, findings, unasked: Vec::new() }),
     };
     let bases = Bases::new(store.clone(), client, progress.clone());
     let targets = match &request.target {
@@ -120,17 +133,14 @@ pub async fn check(
             Ok(graph) => {
                 let (context, path) = (input.context.as_deref(), input.path.as_deref());
                 let more = findings::of_graph(&graph, context, path, request, last_stage);
-                // A base image that cannot be asked may set what seems to be undefined.
-                let sure =
-                    more.into_iter().filter(|finding| !known.guessed || finding.code != "UndefinedVar");
-                found.extend(findings::settled(&parsed, sure.collect()));
+                found.extend(findings::settled(&parsed, more));
             }
             Err(errors) => found.extend(errors),
         }
     }
     found.sort_by_key(|finding| finding.span);
     found.dedup();
-    Ok(Checked { file, findings: found })
+    Ok(Checked { file, findings: found, unasked: known.unasked })
 }
 
 /// Says what a target takes from outside.
@@ -297,8 +307,8 @@ async fn reached(
 #[derive(Default)]
 struct Known {
     images: BaseImages,
-    /// One could not be had, and an empty one stands in its place.
-    guessed: bool,
+    /// Those that could not be had: an empty one stands in their place.
+    unasked: Vec<Unasked>,
 }
 
 impl Known {
@@ -315,15 +325,17 @@ impl Known {
             };
             let asked = wanted.into_iter().map(|request| async move {
                 let BaseRequest { key, .. } = request;
-                let resolved = bases.resolve(&key, false).await.ok().map(|resolved| resolved.base);
-                (key, resolved)
+                let resolved = bases.resolve(&key, false).await.map(|resolved| resolved.base);
+                (key, resolved.map_err(|error| planning::chain(&error)))
             });
             let answers: BTreeMap<_, _> = futures_util::future::join_all(asked).await.into_iter().collect();
             for (key, answer) in answers {
-                self.guessed |= answer.is_none();
-                let config = ImageConfig::empty(&key.platform);
-                let empty = || ResolvedBase { digest: Digest::of(b""), config };
-                self.images.insert(key, answer.unwrap_or_else(empty));
+                let base = answer.unwrap_or_else(|why| {
+                    self.unasked.push(Unasked { image: key.clone(), why });
+                    let config = ImageConfig::empty(&key.platform);
+                    ResolvedBase { digest: Digest::of(b""), config, guessed: true }
+                });
+                self.images.insert(key, base);
             }
         }
     }

@@ -303,7 +303,9 @@ impl Failure {
             // Diagnostics of a Dockerfile are labelled, too.
             _ => {
                 let text = self.to_string();
-                let labelled = text.starts_with("error:") || text.starts_with("error[");
+                let labelled = ["error", "warning"]
+                    .iter()
+                    .any(|label| text.strip_prefix(label).is_some_and(|rest| rest.starts_with([':', '['])));
                 if labelled { text } else { format!("error: {text}") }
             }
         };
@@ -368,6 +370,22 @@ mod tests {
             assert!(text.starts_with(want), "{text}");
             assert_eq!(text.matches("error:").count(), usize::from(!want.is_empty()), "{text}");
         }
+    }
+
+    #[test]
+    fn findings_keep_their_labels() {
+        use dockerfile_parser::diagnostic::Diagnostic;
+        let source = b"FROM scratch\nCOPY a b\n".to_vec();
+        let file =
+            std::sync::Arc::new(crate::build::DockerfileText { name: "Dockerfile".to_owned(), source });
+        let place = |at: usize| dockerfile_parser::span::Span::new(at, at + 4);
+        let diagnostics = vec![
+            Diagnostic::warning("SomeRule", place(0), "first"),
+            Diagnostic::error("x", place(13), "second"),
+        ];
+        let text = shown(&Failure::Build(crate::build::DockerfileError { file, diagnostics }.into()));
+        assert!(text.starts_with("warning: first"), "{text}");
+        assert_eq!(text.matches("error:").count(), 1, "{text}");
     }
 
     #[test]

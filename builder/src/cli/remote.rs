@@ -82,7 +82,7 @@ pub fn fetch(
 fn of_store(store: &Store, descriptor: &Descriptor, platform: &Platform) -> Result<Resolved, Failure> {
     let image = local::read_for(store, descriptor, platform).or_else(|_| local::read(store, descriptor))?;
     Ok(Resolved {
-        base: ResolvedBase { digest: image.manifest.digest, config: image.config },
+        base: ResolvedBase { digest: image.manifest.digest, config: image.config, guessed: false },
         manifest: store.images().manifest(&image.manifest.digest)?,
         top: descriptor.digest,
         descriptor: image.manifest,

@@ -161,6 +161,8 @@ pub struct ResolvedBase {
     pub digest: Digest,
     /// Its config.
     pub config: ImageConfig,
+    /// Nobody could be asked, and this stands in its place: what its environment defines is not known.
+    pub guessed: bool,
 }
 
 /// The base images resolved so far.

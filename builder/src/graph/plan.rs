@@ -312,7 +312,9 @@ impl<'a> Planner<'a> {
                 }
             };
             match self.base_of(number) {
-                Ok(Base::Image(key)) => need(key, stage.from.image.span, None),
+                Ok(Base::Image(key)) => {
+                    need(key, stage.from.image.span, self.near_stage(&stage.from.image.text));
+                }
                 Ok(_) => {}
                 Err(error) => errors.push(error),
             }

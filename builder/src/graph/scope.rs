@@ -2,7 +2,7 @@
 
 use dockerfile_parser::ast::{ArgDeclaration, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
-use dockerfile_parser::expand::Expander;
+use dockerfile_parser::expand::{ExpandError, Expander};
 use registry_client::platform::Platform;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -169,6 +169,15 @@ pub(super) fn expand(
 ) -> Result<(String, Vec<String>), Diagnostic> {
     match expander.word(&word.text, lookup) {
         Ok(expanded) => Ok((expanded.text, expanded.undefined)),
-        Err(error) => Err(Diagnostic::error("bad-substitution", word.span, error.to_string())),
+        Err(error) => Err(bad_substitution(&error, word)),
+    }
+}
+
+/// What to say of a word that cannot be expanded.
+pub(super) fn bad_substitution(error: &ExpandError, word: &Word) -> Diagnostic {
+    let diagnostic = Diagnostic::error("bad-substitution", error.span_in(word), error.to_string());
+    match error.help() {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
     }
 }

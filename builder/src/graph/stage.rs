@@ -27,6 +27,8 @@ pub(super) struct StageState {
     pub(super) history: Vec<HistoryEntry>,
     /// ARG and ENV.
     pub(super) scope: Scope,
+    /// Its environment may have more names, of a base image that could not be asked.
+    pub(super) guessed: bool,
     /// What it runs on.
     pub(super) platform: Platform,
     /// Whether this very stage has set CMD.
@@ -145,6 +147,7 @@ fn start(
         config: empty_config(&platform),
         history: Vec::new(),
         scope: Scope::default(),
+        guessed: false,
         platform,
         cmd_set: false,
         stage: name.clone(),
@@ -197,6 +200,7 @@ fn on_stage(state: &mut StageState, parent: &StageState) {
     state.config = parent.config.clone();
     state.history = parent.history.clone();
     state.scope = parent.scope.clone();
+    state.guessed = parent.guessed;
     state.platform = parent.platform.clone();
     state.config.config.on_build = None;
 }
@@ -215,6 +219,7 @@ fn on_image(
     let position = state.next_position();
     state.vertex = planner.image_vertex(key, span, &state.stage, &position);
     state.config = resolved.config.clone();
+    state.guessed = resolved.guessed;
     state.config.config.on_build = None;
     let found = state.config.platform();
     if found.os != state.platform.os || found.architecture != state.platform.architecture {

@@ -51,7 +51,7 @@ fn planned(
                     let digest = Digest::of(name.as_bytes());
                     asked.push(name);
                     assert!(
-                        bases.insert(request.key, ResolvedBase { digest, config }).is_none(),
+                        bases.insert(request.key, ResolvedBase { digest, config, guessed: false }).is_none(),
                         "asked twice"
                     );
                 }
@@ -728,4 +728,16 @@ fn names_of_contexts_are_those_of_images() {
     let text = "FROM scratch\nCOPY --from=files a /\nCOPY --from=Files:latest a /\nCOPY --from=docker.io/library/files a /\n";
     let graph = graph(text, &options);
     assert!(copy_ops(&graph).iter().all(|copy| copy.origin == Origin::Named("files".to_owned())));
+}
+
+#[test]
+fn words_that_cannot_be_expanded() {
+    let text = "FROM scratch\nENV A=\"a b ${X^^}\"\nEXPOSE 80 ${Y!}\nCOPY <<E /\nx\n ${Z^}\nE\n";
+    let operators = "the operators are :- - :+ + :? ? # ## % %% / and //";
+    let found = errors(text, &options());
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (found, begin) in found.iter().zip(["@ ^^}\"", "@ !}", "@ ^}"]) {
+        assert!(found.contains(begin), "{found}");
+        assert!(found.ends_with(operators), "{found}");
+    }
 }

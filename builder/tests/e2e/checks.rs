@@ -57,6 +57,39 @@ as_everyone!(what_an_image_says, &[], |lab| {
     );
 });
 
+as_everyone!(images_that_cannot_be_asked, &[], |lab| {
+    // Only a stage that starts from one may have more variables than are seen.
+    let unknown = "127.0.0.1:1/unknown:1";
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM scratch AS app\nCOPY --from={unknown} / /\nCOPY $TYOP /\nFROM {unknown}\nCOPY $THEIRS /\n"
+        ),
+    );
+    let said = lab.try_build([Path::new("--check"), &context]);
+    said.assert_refused(
+        1,
+        &[
+            "'$TYOP'",
+            "note: 127.0.0.1:1/unknown:1 for linux/",
+            "could not be asked",
+            "complete, 1 warning found",
+        ],
+    );
+    assert!(!said.text.contains("$THEIRS'"), "{}", said.text);
+    assert_eq!(said.text.matches("note: ").count(), 1, "{}", said.text);
+    let json = lab.try_build([Path::new("--call=check,format=json"), &context]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
+    assert_eq!(json["unaskedImages"][0]["image"], unknown);
+    assert_eq!(json["warnings"][0]["url"], "https://docs.docker.com/go/dockerfile/rule/undefined-var/");
+
+    let near = lab.dockerfile("near", "FROM scratch AS build\nCOPY a /\nFROM biuld\n");
+    let said = lab.try_build([Path::new("--call=check,format=json"), &near]);
+    let json: serde_json::Value = serde_json::from_slice(&said.stdout).expect("it is JSON");
+    assert_eq!(json["warnings"][0]["ruleName"], "FromNearStage");
+    assert!(json["warnings"][0].get("url").is_none(), "{json:#}");
+});
+
 const EXAMPLE: &str = "# syntax=docker/dockerfile:1\n# VERSION is the one that is built\nARG VERSION=1\n\n# base has what all need\nFROM scratch as base\nARG USER\nFROM base AS app\nARG USER=me\n\
     RUN --mount=type=secret,id=token,required=true --mount=type=cache,target=/c --mount=type=ssh true\nCOPY --from=other / /\nFROM scratch AS other\nENV a b\n";
 

@@ -137,6 +137,12 @@ fn checked_text(checked: &Checked) -> String {
         text.push_str(&render(&checked.file.name, &checked.file.source, finding));
         text.push('\n');
     }
+    for unasked in &checked.unasked {
+        text.push_str(&format!(
+            "note: {} for {} could not be asked, and what depends on it is not checked: {}\n\n",
+            unasked.image.name, unasked.image.platform, unasked.why
+        ));
+    }
     let of = |severity| checked.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
     let counted =
@@ -158,13 +164,16 @@ fn checked_json(checked: &Checked) -> Value {
     let warnings = checked.findings.iter().filter(is_rule).map(|finding| {
         let page = lint::page(finding.code);
         let summary = page.as_deref().and_then(|page| page.split("\n\n").nth(1)).unwrap_or_default();
-        json!({
+        let mut warning = json!({
             "ruleName": finding.code,
             "description": summary.trim_end_matches('.'),
-            "url": format!("docs/checks/{}.md", finding.code),
             "detail": finding.message,
             "location": location(&index, finding.span),
-        })
+        });
+        if let Some(url) = lint::url(finding.code) {
+            warning["url"] = json!(url);
+        }
+        warning
     });
     let mut result = json!({ "warnings": warnings.collect::<Vec<_>>(), "sources": sources(&checked.file) });
     // Beyond BuildKit's: everything that was found, with its code and what to do, for editors.
@@ -173,6 +182,11 @@ fn checked_json(checked: &Checked) -> Value {
         serde_json::from_str::<Value>(&text).unwrap_or_default()
     });
     result["diagnostics"] = all.collect();
+    let unasked = checked.unasked.iter().map(|unasked| {
+        let (image, platform) = (unasked.image.name.to_string(), unasked.image.platform.to_string());
+        json!({ "image": image, "platform": platform, "reason": unasked.why })
+    });
+    result["unaskedImages"] = unasked.collect();
     let error = checked.findings.iter().find(|finding| finding.severity == Severity::Error);
     if let Some(error) = error {
         result["buildError"] = json!({ "message": error.message, "location": location(&index, error.span) });

@@ -2,6 +2,7 @@
 
 use super::super::names::not_locked;
 use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, Vertex, VertexId, WorkdirOp};
+use super::super::scope::bad_substitution;
 use super::Dispatch;
 use crate::lockfile::LockFile;
 use crate::remote::{self, Checksum, Remote};
@@ -219,11 +220,9 @@ impl Dispatch<'_, '_> {
                         .expander
                         .heredoc(&heredoc.body, &|name| scope.get(name))
                         .map_err(|error| {
-                            Diagnostic::error(
-                                "bad-substitution",
-                                self.place(heredoc.body_span),
-                                error.to_string(),
-                            )
+                            let body = Word { text: heredoc.body.clone(), span: heredoc.body_span };
+                            let error = bad_substitution(&error, &body);
+                            Diagnostic { span: self.place(error.span), ..error }
                         })?
                         .text
                 } else {

@@ -1,5 +1,6 @@
 //! EXPOSE: ports, ranges, protocols.
 
+use super::super::scope::bad_substitution;
 use super::super::text;
 use super::Dispatch;
 use dockerfile_parser::ast::Word;
@@ -19,11 +20,11 @@ impl Dispatch<'_, '_> {
         for word in words {
             let scope = &self.state.scope;
             let place = self.place(word.span);
-            let specs = self
-                .planner
-                .expander
-                .words(&word.text, &|name| scope.get(name))
-                .map_err(|error| Diagnostic::error("bad-substitution", place, error.to_string()))?;
+            let specs =
+                self.planner.expander.words(&word.text, &|name| scope.get(name)).map_err(|error| {
+                    let error = bad_substitution(&error, word);
+                    Diagnostic { span: self.place(error.span), ..error }
+                })?;
             for spec in specs {
                 let port = Port::parse(&spec).map_err(|why| {
                     let protocol = spec.split_once('/').map(|(_, protocol)| protocol);

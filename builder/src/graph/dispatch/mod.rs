@@ -65,7 +65,7 @@ impl Dispatch<'_, '_> {
         let (text, undefined) = expand(&self.planner.expander, word, &|name| scope.get(name))
             .map_err(|error| Diagnostic { span: self.place(error.span), ..error })?;
         for name in undefined {
-            if scope.is_declared(&name) {
+            if self.state.guessed || scope.is_declared(&name) {
                 continue;
             }
             let names: Vec<&str> = scope.env().iter().map(|(name, _)| name.as_str()).collect();
