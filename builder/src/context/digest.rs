@@ -12,6 +12,7 @@ use crate::copy::filter::Filter;
 use crate::copy::lookup::why_missing;
 use crate::copy::select::{Item, ItemKind, select};
 use crate::copy::{CopyError, CopySpec, CopyWarning, SourceTree};
+use dockerfile_parser::glob::has_wildcard;
 use std::os::fd::AsFd;
 
 /// What sources hold.
@@ -92,10 +93,10 @@ impl Digest<'_> {
     fn item(&mut self, item: Item, filter: Filter<'_>) -> Result<(), CopyError> {
         let walk = self.walk;
         match item.kind {
-            ItemKind::Tree { fd, path, parents, required, .. } => {
-                let filter = Filter { parents: parents.as_ref(), ..filter };
+            ItemKind::Tree { fd, path, parents, .. } => {
+                let filter = Filter { parents: parents.as_deref(), ..filter };
                 let entries = walk.directory(fd, &filter, filter.start(&path))?;
-                if entries.is_empty() && required {
+                if entries.is_empty() && parents.is_some() && !has_wildcard(&item.written) {
                     return Err(why_missing(walk.tree, &item.written));
                 }
                 self.encoder.text("directory");

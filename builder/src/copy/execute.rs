@@ -8,14 +8,16 @@ use super::filter::Filter;
 use super::lookup::why_missing;
 use super::meta::Metadata;
 use super::select::{self, Item, ItemKind, Selection};
+use super::unmatched;
 use super::{
     Copied, CopyError, CopySource, CopySpec, CopyWarning, SourceTree, Unpack, path, resolve, tree, xattr,
 };
 use crate::cancel::Cancellation;
 use crate::rootfs::Root;
+use dockerfile_parser::glob::has_wildcard;
 use dockerfile_parser::ignore::Patterns;
 use rustix::fs::{self, Mode, OFlags, Stat};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,12 +40,14 @@ pub(super) fn execute(
         ways: Ways::new(cancellation.clone()),
         done: Copied { warnings, ..Copied::default() },
         threads,
+        of_parents: BTreeMap::new(),
     };
     let archives = job.archives(&mut items)?;
     job.refuse_overwriting(&items, &archives)?;
     for (item, archive) in items.into_iter().zip(archives) {
         job.item(item, archive, excludes.as_ref())?;
     }
+    job.missed()?;
     Ok(job.done)
 }
 
@@ -70,9 +74,22 @@ struct Job<'a> {
     ways: Ways,
     done: Copied,
     threads: usize,
+    /// How much each source with `--parents` took.
+    of_parents: BTreeMap<String, u64>,
 }
 
 impl Job<'_> {
+    /// Sources with `--parents` that took nothing: a path must be there, of a pattern a warning tells.
+    fn missed(&mut self) -> Result<(), CopyError> {
+        for (written, _) in self.of_parents.iter().filter(|(_, copied)| **copied == 0) {
+            if !has_wildcard(written) {
+                return Err(why_missing(self.source, written));
+            }
+            self.done.warnings.extend(unmatched::warning(self.source, written)?);
+        }
+        Ok(())
+    }
+
     /// Opens those items that are to be extracted.
     fn archives(&mut self, items: &mut [Item]) -> Result<Vec<Option<File>>, CopyError> {
         let mut archives = Vec::with_capacity(items.len());
@@ -138,11 +155,12 @@ impl Job<'_> {
             return self.extract(&written, archive);
         }
         match kind {
-            ItemKind::Tree { fd, stat, path, parents, required } => {
-                let filter = Filter { ignore: self.source.ignore, excludes, parents: parents.as_ref() };
+            ItemKind::Tree { fd, stat, path, parents } => {
+                let filter = Filter { ignore: self.source.ignore, excludes, parents: parents.as_deref() };
                 let copied = self.tree(&written, fd, stat, &path, &filter)?;
-                if copied == 0 && required {
-                    return Err(why_missing(self.source, &written));
+                // A wildcard before the pivot makes several items of one source: what one lacks another may have.
+                if parents.is_some() {
+                    *self.of_parents.entry(written).or_default() += copied;
                 }
                 Ok(())
             }

@@ -3,9 +3,10 @@
 use super::destination::open_dir;
 use super::dirents::read_dir;
 use super::error::{CopyError, IgnoredBy};
-use super::filter::{Filter, IgnoreRules, Verdict};
+use super::filter::{Filter, IgnoreRules};
 use super::path::{self, show};
 use super::resolve::{self, Found, Policy, Walk, WalkError};
+use super::unmatched::first_taken;
 use crate::rootfs::Root;
 use dockerfile_parser::glob::{Glob, GlobError, has_wildcard};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
@@ -75,29 +76,7 @@ fn anything_taken(tree: &SourceTree<'_>, found: &Found) -> Result<bool, CopyErro
         return Ok(false);
     }
     let filter = Filter { ignore: tree.ignore, ..Filter::default() };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let search = || {
-        let mut open = vec![(fs::openat(&found.fd, ".", flags, Mode::empty())?, filter.start(&found.path))];
-        while let Some((fd, cursor)) = open.pop() {
-            for entry in read_dir(&fd)? {
-                let directory = is_directory(fd.as_fd(), &entry.name, entry.kind)?;
-                let path = cursor.join(entry.bytes());
-                match filter.judge(&cursor, &path, directory) {
-                    (Verdict::Take, _) => return Ok(true),
-                    (Verdict::Pass, decided) => {
-                        open.push((open_dir(fd.as_fd(), &entry.name)?, cursor.enter(path, decided)));
-                    }
-                    (Verdict::Skip, _) => {}
-                }
-            }
-        }
-        Ok(false)
-    };
-    search().map_err(|errno: Errno| CopyError::Read {
-        path: found.path.clone(),
-        place: tree.place.to_owned(),
-        source: errno.into(),
-    })
+    Ok(first_taken(tree, found, &filter)?.is_some())
 }
 
 /// Whether `name` is a directory, asking only when the directory listing did not tell.

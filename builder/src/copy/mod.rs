@@ -5,7 +5,7 @@
 //! | `spec` | what is asked for |
 //! | `chmod`, `parents`, `filter`, `path` | pure rules: modes, patterns, which entries are taken, paths as text |
 //! | `resolve` | walking a path inside a root, links included |
-//! | `lookup`, `select` | from written sources to files and directories |
+//! | `lookup`, `select`, `unmatched` | from written sources to files and directories |
 //! | `destination` | finding and making the destination |
 //! | `execute` | one instruction, source by source |
 //! | `tree`, `entry`, `content` | copying a directory, one entry, its bytes |
@@ -34,6 +34,7 @@ pub(crate) mod resolve;
 pub(crate) mod select;
 mod spec;
 mod tree;
+mod unmatched;
 pub(crate) mod work;
 pub(crate) mod xattr;
 

@@ -2,7 +2,7 @@
 
 use super::destination::c_name;
 use super::error::{CopyError, CopyWarning, IgnoredBy};
-use super::lookup::{SourceTree, expand, lookup, malformed};
+use super::lookup::{Lookups, SourceTree, expand, lookup, malformed};
 use super::parents::Parents;
 use super::path;
 use super::resolve::Found;
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the sources of one instruction name, in order.
 #[derive(Debug)]
@@ -41,9 +42,7 @@ pub(crate) enum ItemKind {
         /// Relative to the source tree, without links.
         path: Vec<u8>,
         /// With `--parents`: what of it.
-        parents: Option<Parents>,
-        /// That the pattern has no wildcards, so something must match.
-        required: bool,
+        parents: Option<Arc<Parents>>,
     },
     /// Anything else.
     File {
@@ -147,22 +146,27 @@ fn plain(
     Ok(())
 }
 
-/// A source with `--parents`: what is before `/./` is where the walk begins, the rest is what it takes.
-fn with_parents(written: &str, tree: &SourceTree<'_>, selection: &mut Selection) -> Result<(), CopyError> {
+/// The directories that the walks of a source with `--parents` begin in (what is before `/./`), and what they take.
+pub(super) fn bases(written: &str, tree: &SourceTree<'_>) -> Result<(Lookups, Parents), CopyError> {
     let (base, pattern) = written.split_once("/./").unwrap_or(("", written));
-    let required = !has_wildcard(pattern);
-    let parents = || Parents::new(pattern).map_err(|error| malformed(written, &error));
+    let parents = Parents::new(pattern).map_err(|error| malformed(written, &error))?;
     let components = path::components(base.as_bytes());
     let bases = if has_wildcard(base) {
-        let lookups = expand(tree, &components, written)?;
-        if lookups.found.is_empty() {
-            selection.warnings.push(no_match(written, tree, lookups.ignored));
-        }
-        lookups.found.into_iter().map(|(_, found)| found).collect()
+        expand(tree, &components, written)?
     } else {
-        vec![lookup(tree, &components, written)?]
+        Lookups { found: vec![(Vec::new(), lookup(tree, &components, written)?)], ignored: None }
     };
-    for found in bases {
+    Ok((bases, parents))
+}
+
+/// A source with `--parents`.
+fn with_parents(written: &str, tree: &SourceTree<'_>, selection: &mut Selection) -> Result<(), CopyError> {
+    let (bases, parents) = bases(written, tree)?;
+    if bases.found.is_empty() {
+        selection.warnings.push(no_match(written, tree, bases.ignored));
+    }
+    let parents = Arc::new(parents);
+    for (_, found) in bases.found {
         if !found.is_dir() {
             return Err(CopyError::NotADirectory {
                 written: written.to_owned(),
@@ -170,14 +174,12 @@ fn with_parents(written: &str, tree: &SourceTree<'_>, selection: &mut Selection)
                 at: found.path,
             });
         }
-        // A wildcard in the base makes the whole source one: what one match lacks another may have.
-        let required = required && !has_wildcard(base);
-        push(tree, found, b"", written, Unpack::Never, Some((parents()?, required)), selection)?;
+        push(tree, found, b"", written, Unpack::Never, Some(Arc::clone(&parents)), selection)?;
     }
     Ok(())
 }
 
-fn no_match(written: &str, tree: &SourceTree<'_>, ignored: Option<IgnoredBy>) -> CopyWarning {
+pub(super) fn no_match(written: &str, tree: &SourceTree<'_>, ignored: Option<IgnoredBy>) -> CopyWarning {
     CopyWarning::NoMatch { pattern: written.to_owned(), place: tree.place.to_owned(), ignored }
 }
 
@@ -188,7 +190,7 @@ fn push(
     name: &[u8],
     written: &str,
     unpack: Unpack,
-    parents: Option<(Parents, bool)>,
+    parents: Option<Arc<Parents>>,
     selection: &mut Selection,
 ) -> Result<(), CopyError> {
     let written = written.to_owned();
@@ -200,8 +202,7 @@ fn push(
     let kind = if found.is_dir() {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = fs::openat(&found.fd, ".", flags, Mode::empty()).map_err(read)?;
-        let (parents, required) = parents.map_or((None, false), |(p, required)| (Some(p), required));
-        ItemKind::Tree { fd, stat: found.stat, path: found.path, parents, required }
+        ItemKind::Tree { fd, stat: found.stat, path: found.path, parents }
     } else {
         // BuildKit only matches what is inside a copied directory, though its documentation has files named by a
         // pattern as the example of --exclude. The documented behaviour it is: by the name inside the destination.
