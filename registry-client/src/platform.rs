@@ -1,7 +1,7 @@
 //! Platforms: operating system, architecture and variant, normalised as containerd does.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// A platform (image-spec image-index.md, "platform").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,8 +26,57 @@ pub struct Platform {
 #[error("{text:?} is no platform: {why}; write os[/architecture[/variant]], as in linux/arm64")]
 pub struct PlatformError {
     text: String,
-    why: &'static str,
+    why: Cow<'static, str>,
 }
+
+/// The operating systems that Go and containerd know.
+const SYSTEMS: &[&str] = &[
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+
+/// The architectures that Go and containerd know, by their common names.
+const ARCHITECTURES: &[&str] = &[
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
 
 impl Platform {
     /// `os/architecture` without a variant, normalised.
@@ -97,7 +146,8 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let bad = |why| PlatformError { text: text.to_owned(), why };
+        let because = |why| PlatformError { text: text.to_owned(), why };
+        let bad = |why| because(Cow::Borrowed(why));
         let parts: Vec<&str> = text.split('/').collect();
         if parts.iter().any(|p| p.is_empty()) {
             return Err(bad("a part of it is empty"));
@@ -109,10 +159,19 @@ impl FromStr for Platform {
         let host = Self::host();
         let mut platform = match parts[..] {
             ["local"] => return Ok(host),
-            [os @ ("linux" | "windows" | "darwin" | "freebsd" | "macos")] => {
-                Self::new(os, &host.architecture)
+            // A word alone may be either, so it must be a known one (containerd, platforms.Parse).
+            [word] => {
+                let (as_system, as_architecture) =
+                    (Self::new(word, &host.architecture), Self::new("linux", word));
+                if SYSTEMS.contains(&as_system.os.as_str()) {
+                    as_system
+                } else if ARCHITECTURES.contains(&as_architecture.architecture.as_str()) {
+                    as_architecture
+                } else {
+                    let what = "operating system or architecture";
+                    return Err(because(unknown(what, word, SYSTEMS.iter().chain(ARCHITECTURES))));
+                }
             }
-            [architecture] => Self::new("linux", architecture),
             [os, architecture] | [os, architecture, _] => Self::new(os, architecture),
             _ => return Err(bad("it has more than three parts")),
         };
@@ -120,7 +179,43 @@ impl FromStr for Platform {
             platform.architecture = architecture.to_owned();
             platform.variant = Some(variant.to_owned());
         }
-        Ok(platform.normalized())
+        let platform = platform.normalized();
+        // With both parts given, names that are not known may be new ones, unless they look like typing errors.
+        for (what, name, known) in [
+            ("operating system", &platform.os, SYSTEMS),
+            ("architecture", &platform.architecture, ARCHITECTURES),
+        ] {
+            if !known.contains(&name.as_str()) && known.iter().any(|known| is_near(name, known)) {
+                return Err(because(unknown(what, name, known)));
+            }
+        }
+        Ok(platform)
+    }
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a &'a str>) -> Cow<'static, str> {
+    let near = known.into_iter().find(|known| is_near(&name.to_ascii_lowercase(), known));
+    let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    Cow::Owned(format!("no {what} is called {name}{meant}"))
+}
+
+/// Whether one letter more, less or another, or two that changed places, make the one name of the other.
+fn is_near(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    while let ([a, rest @ ..], [b, other_rest @ ..]) = (one, other)
+        && a == b
+    {
+        (one, other) = (rest, other_rest);
+    }
+    while let ([rest @ .., a], [other_rest @ .., b]) = (one, other)
+        && a == b
+    {
+        (one, other) = (rest, other_rest);
+    }
+    match (one, other) {
+        ([], [_]) | ([_], []) | ([_], [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
     }
 }
 
@@ -143,6 +238,37 @@ mod tests {
         }
         for text in ["", "linux/", "a/b/c/d", "linux/a b"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_alone() {
+        let host = Platform::host().architecture;
+        for (text, want) in [
+            ("windows", format!("windows/{host}")),
+            ("macos", format!("darwin/{host}")),
+            ("x86_64", "linux/amd64".to_owned()),
+            ("armhf", "linux/arm/v7".to_owned()),
+            ("riscv64", "linux/riscv64".to_owned()),
+            ("linux/new-thing", "linux/new-thing".to_owned()),
+            ("unknown/unknown", "unknown/unknown".to_owned()),
+        ] {
+            assert_eq!(text.parse::<Platform>().map(|found| found.to_string()), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_nothing_has() {
+        for (text, want) in [
+            ("foo", "no operating system or architecture is called foo"),
+            ("arm46", "no operating system or architecture is called arm46 (did you mean arm64?)"),
+            ("Linx", "no operating system or architecture is called Linx (did you mean linux?)"),
+            ("linux/amd46", "no architecture is called amd46 (did you mean amd64?)"),
+            ("lniux/amd64", "no operating system is called lniux (did you mean linux?)"),
+        ] {
+            let error = text.parse::<Platform>().unwrap_err().to_string();
+            let prefix = format!("{text:?} is no platform: {want}; ");
+            assert!(error.starts_with(&prefix), "{error}");
         }
     }
 }

@@ -134,6 +134,8 @@ fn start(
     let span = stage.from.image.span;
     let name = planner.stage_name(number);
     let platform = planner.platform_of(stage)?;
+    // A base image may turn out to be for something else than what was asked for: both count.
+    supported(&platform, span)?;
     let steps = triggers.iter().chain(&stage.instructions).filter(|i| is_step(i)).count();
     let base = planner.base_of(number)?;
     let first = usize::from(base != Base::Scratch);
@@ -170,14 +172,19 @@ fn start(
         Base::Image(key) => on_image(planner, &mut state, &key, span, bases),
         Base::Directory(context) => on_directory(planner, &mut state, context, span),
     }
-    if state.platform.os == "windows" {
-        let message = format!("images for {} cannot be built here", state.platform);
-        return Err(Diagnostic::error("windows", span, message).help(
-            "the layers of Windows hold its registry and its own kinds of permissions; build them on Windows",
-        ));
-    }
+    supported(&state.platform, span)?;
     inherit_environment(&mut state);
     Ok(state)
+}
+
+/// Refuses platforms whose images cannot be built here.
+fn supported(platform: &Platform, span: Span) -> Result<(), Diagnostic> {
+    if platform.os != "windows" {
+        return Ok(());
+    }
+    Err(Diagnostic::error("windows", span, format!("images for {platform} cannot be built here")).help(
+        "the layers of Windows hold its registry and its own kinds of permissions; build them on Windows",
+    ))
 }
 
 /// The empty root file system.

@@ -548,6 +548,24 @@ fn named_contexts_are_those_of_the_platform() {
 }
 
 #[test]
+fn windows_on_a_base_for_linux_is_refused() {
+    let platforms = vec![Platform::new("windows", "amd64")];
+    let windows = PlanOptions { platforms, explicit_platform: true, ..options() };
+    let linux =
+        |_: &str, config: &mut ImageConfig| *config = ImageConfig::empty(&Platform::new("linux", "amd64"));
+    let refused = planned("FROM base\nRUN true\n", &windows, &linux).unwrap_err();
+    assert_eq!(refused[0].message, "images for windows/amd64 cannot be built here");
+}
+
+#[test]
+fn a_user_with_two_colons() {
+    assert_eq!(
+        errors("FROM base\nUSER 1:2:3\n", &options()),
+        ["bad-user @ 1:2:3 | \"1:2:3\" names no user | write user, user:group, uid or uid:gid"]
+    );
+}
+
+#[test]
 fn windows_is_refused() {
     let platforms = vec![Platform::new("windows", "amd64")];
     let windows = PlanOptions { platforms, explicit_platform: true, ..options() };

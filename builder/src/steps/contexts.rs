@@ -99,7 +99,7 @@ impl StepWorker {
                 let lowers = self.directories(rootfs).await?;
                 let root = blocking(move || overlay_view(&lowers)).await;
                 let root = root.map_err(Cause::io("mount the root file system of a stage"))?;
-                let place = format!("stage {:?}", self.vertex(*id).stage);
+                let place = self.place_of(origin);
                 Ok(Some(Tree::Stage { root, place }))
             }
         }

@@ -137,11 +137,16 @@ impl StepWorker {
         Arc::clone(self.explained.before.get_or_init(read))
     }
 
-    fn place_of(&self, origin: &Origin) -> String {
+    /// What messages call the tree of `origin`. The vertex of an image belongs to the stage that names it, whose files
+    /// are others.
+    pub(super) fn place_of(&self, origin: &Origin) -> String {
         match origin {
             Origin::Context | Origin::Empty => "the build context".to_owned(),
             Origin::Named(name) => format!("context {name:?}"),
-            Origin::Step(id) => format!("stage {:?}", self.vertex(*id).stage),
+            Origin::Step(id) => match &self.vertex(*id).op {
+                Op::Image(key) => format!("image {}", key.name),
+                _ => format!("stage {:?}", self.vertex(*id).stage),
+            },
         }
     }
 

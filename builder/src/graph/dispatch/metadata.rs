@@ -110,6 +110,11 @@ impl Dispatch<'_, '_> {
                 "USER is blank once expanded",
             ));
         }
+        if user.matches(':').count() > 1 {
+            let message = format!("{user:?} names no user");
+            return Err(Diagnostic::error("bad-user", self.place(word.span), message)
+                .help("write user, user:group, uid or uid:gid"));
+        }
         self.state.config.config.user.clone_from(&user);
         self.state.remember(format!("USER {user}"), None);
         Ok(())
