@@ -38,7 +38,7 @@ pub struct LockFile {
 #[derive(Debug, thiserror::Error)]
 pub enum LockFileError {
     /// Not the JSON it should be.
-    #[error("it is no lock file: {0}")]
+    #[error("it is no lock file")]
     Json(#[from] serde_json::Error),
     /// Of another program.
     #[error("its version is {0}, and {VERSION} is the one known here")]

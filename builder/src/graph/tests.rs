@@ -759,3 +759,16 @@ fn words_that_cannot_be_expanded() {
         assert!(found.ends_with(operators), "{found}");
     }
 }
+
+#[test]
+fn modes_and_checksums_are_checked_before_anything_is_built() {
+    let text = "FROM scratch\nARG M=9\nCOPY --chmod=7x5 a /\nCOPY --chmod=u+q a /\nCOPY --chmod=$M a /\n\
+        COPY --chmod=u=rwX,go=rX a /\nADD --checksum=sha256:12 https://example.org/x /\n";
+    let found = errors(text, &options());
+    let begins: Vec<&str> = found.iter().map(|error| error.split(" | ").next().unwrap_or_default()).collect();
+    assert_eq!(
+        begins,
+        ["bad-chmod @ 7x5", "bad-chmod @ u+q", "bad-chmod @ $M", "bad-url @ sha256:12"],
+        "{found:?}"
+    );
+}

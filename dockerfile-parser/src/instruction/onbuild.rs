@@ -4,6 +4,10 @@ use super::{Context, Meaning};
 use crate::ast::{Instruction, Onbuild};
 use crate::statement::Arguments;
 
+/// What cannot be a trigger.
+const NO_TRIGGERS: [&str; 3] = ["FROM", "MAINTAINER", "ONBUILD"];
+const TRIGGERS: &str = "ONBUILD takes any instruction but FROM, MAINTAINER and ONBUILD";
+
 pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
     cx.no_flags();
     let Arguments::Nested(mut trigger) = cx.take_arguments() else {
@@ -11,14 +15,9 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
         return None;
     };
     let name = trigger.name;
-    if matches!(name, "ONBUILD" | "FROM" | "MAINTAINER") {
+    if NO_TRIGGERS.contains(&name) {
         let message = format!("{name} cannot be a trigger");
-        cx.error_help(
-            "bad-trigger",
-            trigger.keyword.span,
-            message,
-            "ONBUILD takes any instruction but FROM, MAINTAINER and ONBUILD",
-        );
+        cx.error_help("bad-trigger", trigger.keyword.span, message, TRIGGERS);
         return None;
     }
     let mut text = trigger.source.text.clone();
@@ -44,8 +43,18 @@ pub(super) fn parse(cx: &mut Context<'_>) -> Option<Onbuild> {
         heredocs_end: cx.heredocs_end,
         diagnostics: std::mem::take(&mut cx.diagnostics),
     };
+    let known = inner.diagnostics.len();
     let meaning = super::parse(&mut inner);
     cx.diagnostics = inner.diagnostics;
+    for diagnostic in &mut cx.diagnostics[known..] {
+        let of_none = |help: &String| {
+            let help = help.to_uppercase();
+            NO_TRIGGERS.iter().any(|name| help == format!("DID YOU MEAN {name}?"))
+        };
+        if diagnostic.code == "unknown-instruction" && diagnostic.help.as_ref().is_some_and(of_none) {
+            diagnostic.help = Some(TRIGGERS.to_owned());
+        }
+    }
     let Some(Meaning::Kind(kind)) = meaning else { return None };
     let mut span = trigger.source.span;
     span.end = cx.heredocs_end.unwrap_or(span.end);

@@ -363,3 +363,14 @@ fn many_instructions_are_fast() {
     let limit = if cfg!(debug_assertions) { Duration::from_secs(20) } else { Duration::from_secs(1) };
     within(limit, "20,000 instructions", || assert!(parse(source.as_bytes()).is_ok()));
 }
+
+#[test]
+fn no_help_names_what_cannot_be_a_trigger() {
+    for (text, help) in [
+        ("FROM a\nONBUILD FOO x\n", "ONBUILD takes any instruction but FROM, MAINTAINER and ONBUILD"),
+        ("FROM a\nONBUILD RNU x\n", "did you mean RUN?"),
+    ] {
+        let errors = crate::parse(text.as_bytes()).expect_err(text);
+        assert_eq!(errors[0].help.as_deref(), Some(help), "{text}");
+    }
+}

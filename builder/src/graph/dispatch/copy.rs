@@ -4,6 +4,7 @@ use super::super::names::not_locked;
 use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, Vertex, VertexId, WorkdirOp};
 use super::super::scope::bad_substitution;
 use super::Dispatch;
+use crate::copy::Chmod;
 use crate::lockfile::LockFile;
 use crate::remote::{self, Checksum, Remote};
 use dockerfile_parser::ast::{Add, Copy, CopyOptions, Heredoc, Source, Word};
@@ -107,8 +108,10 @@ impl Dispatch<'_, '_> {
         match remote {
             Remote::Http(url) => {
                 let checksum = checksum.map(str::parse::<Checksum>).transpose();
-                let mut checksum =
-                    checksum.map_err(|why| self.bad_url(word, &format!("--checksum: {why}")))?;
+                let mut checksum = checksum.map_err(|why| {
+                    let value = add.checksum.as_ref().unwrap_or(word);
+                    self.bad_url(value, &format!("--checksum: {why}"))
+                })?;
                 let name = remote::file_name(&url);
                 let shown = remote::redacted(url.as_str());
                 if let (None, Some(locked)) = (&checksum, &self.planner.options.locked) {
@@ -191,6 +194,11 @@ impl Dispatch<'_, '_> {
         }
         let chown = self.option(options.chown.as_ref())?;
         let chmod = self.option(options.chmod.as_ref())?;
+        if let (Some(value), Some(word)) = (&chmod, &options.chmod) {
+            value.parse::<Chmod>().map_err(|error| {
+                Diagnostic::error("bad-chmod", self.place(word.span), format!("--chmod: {error}"))
+            })?;
+        }
         for (name, value) in [("chown", &chown), ("chmod", &chmod)] {
             if let Some(value) = value {
                 let _ = write!(said, " --{name}={value}");
