@@ -73,6 +73,9 @@ pub enum UsageError {
     /// `save` without a file.
     #[error("an archive is not written to a terminal; write -o FILE, or redirect it")]
     SaveOnTerminal,
+    /// `prune` without a terminal to ask on.
+    #[error("nobody can be asked here whether to remove this; write -f")]
+    PruneUnasked,
     /// `load` without a file.
     #[error("an archive is not typed; write -i FILE, or pipe it in")]
     LoadFromTerminal,

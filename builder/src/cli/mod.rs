@@ -77,8 +77,8 @@ pub struct Around<'a> {
 fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> Result<ExitCode, Failure> {
     let environment = around.environment;
     use verbs::{
-        copy, explain, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, save,
-        tag, version,
+        copy, du, explain, fmt, history, images, inspect, load, login, logout, manifest, prune, pull, push,
+        rmi, save, tag, version,
     };
     let store = || local::open(environment);
     // Not locked: a build writes archives to it from other threads.
@@ -111,6 +111,19 @@ fn run(command: Command, around: &Around<'_>, canceller: cancel::Canceller) -> R
                 local::need_mounts(around)?;
             }
             rmi::run(&args, &store, out)?;
+        }
+        Command::Du(args) => {
+            let store = store()?;
+            // What is in cache mounts belongs to ids that only a user namespace can read.
+            if store.has_cache_mounts() {
+                local::need_mounts(around)?;
+            }
+            du::run(&args, &store, out, now)?;
+        }
+        Command::Prune(args) => {
+            local::need_mounts(around)?;
+            let terminal = io::stdin().is_terminal();
+            prune::run(&args, &store()?, out, now, terminal.then_some(&prune::ask as _))?;
         }
         Command::Login(args) => login::run(args, environment, out)?,
         Command::Logout(args) => logout::run(&args, environment, out)?,

@@ -5,8 +5,8 @@
 use super::build::{args, refused};
 use super::failure::UsageError;
 use super::verbs::{
-    copy, explain, fmt, history, images, inspect, load, login, logout, manifest, pull, push, rmi, run, save,
-    tag, version,
+    copy, du, explain, fmt, history, images, inspect, load, login, logout, manifest, prune, pull, push, rmi,
+    run, save, tag, version,
 };
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, FromArgMatches};
@@ -49,6 +49,8 @@ verbs! {
     "explain" => Explain(explain::Args), "Say why the steps of the last build ran";
     "tag" => Tag(tag::Args), "Give an image a further name";
     "rmi" => Rmi(rmi::Args), "Remove names of images, and images without names";
+    "du" => Du(du::Args), "Show what takes space in the store, and why it is kept";
+    "prune" => Prune(prune::Args), "Remove what is in the store for the next builds";
     "pull" => Pull(pull::Args), "Fetch an image from its registry";
     "push" => Push(push::Args), "Send an image to its registry";
     "copy" => Copy(copy::Args), "Copy an image from registry to registry";

@@ -24,10 +24,10 @@ use crate::store::{SnapshotId, StepRecord, Store};
 use dockerfile_parser::diagnostic::Diagnostic;
 use registry_client::client::Client;
 use registry_client::digest::DiffId;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What steps of one build share.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ pub struct StepWorker {
     /// Image vertices whose layers were fetched, so that progress tells it once.
     unpacked: Mutex<HashSet<VertexId>>,
     findings: Mutex<Vec<Diagnostic>>,
+    /// How long steps ran.
+    times: Mutex<HashMap<VertexId, Duration>>,
     /// What steps take from contexts, as it was when they were looked up.
     pub(super) taken: Taken,
     /// Cache mounts that this build began anew.
@@ -115,6 +117,7 @@ impl StepWorker {
             stop,
             unpacked,
             findings,
+            times: Mutex::default(),
             taken,
             renewed,
             copies,
@@ -393,6 +396,7 @@ impl Worker for StepWorker {
             content: Rootfs::content_with(&parent, &snapshot.meta.content),
             created: snapshot.meta.created,
             description: self.vertex(vertex).name.clone(),
+            took: self.times.lock().unwrap_or_else(PoisonError::into_inner).get(&vertex).copied(),
             inputs: self.made_of(vertex, inputs),
             gone: None,
         };
@@ -448,6 +452,7 @@ impl Worker for StepWorker {
         let elapsed = started.elapsed();
         match result {
             Ok((snapshot, diff, tree)) => {
+                self.times.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex, elapsed);
                 if matches!(self.vertex(vertex).op, Op::Run(_)) {
                     self.found(leftovers::caches(&tree, self.vertex(vertex).span));
                 }

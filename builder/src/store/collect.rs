@@ -5,7 +5,7 @@ use super::error::{At, StoreError};
 use super::images::LIMIT;
 use super::records::{Gone, StepRecord};
 use super::snapshots::SnapshotId;
-use super::{LayerBlob, Store};
+use super::{LayerBlob, LayerDir, Store};
 use crate::content::ContentId;
 use registry_client::config::ImageConfig;
 use registry_client::descriptor::Descriptor;
@@ -47,43 +47,53 @@ impl Store {
     /// # Errors
     /// `InUse` while another process has the store open; when something cannot be read or moved.
     pub fn collect(&self, keep: Keep) -> Result<Collected, StoreError> {
-        self.exclusively(|store| Collector::mark(store, keep)?.sweep())
+        self.exclusively(|store| Collector::mark(store, keep)?.sweep(REMOVED))
     }
 }
 
 /// What is to stay.
-struct Collector<'a> {
+pub(super) struct Collector<'a> {
     store: &'a Store,
-    blobs: BTreeSet<Digest>,
-    layers: BTreeSet<DiffId>,
-    snapshots: BTreeSet<SnapshotId>,
+    pub(super) blobs: BTreeSet<Digest>,
+    pub(super) layers: BTreeSet<DiffId>,
+    pub(super) snapshots: BTreeSet<SnapshotId>,
 }
 
 impl<'a> Collector<'a> {
     fn mark(store: &'a Store, keep: Keep) -> Result<Self, StoreError> {
-        let (blobs, layers, snapshots) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut marked = Self { store, blobs, layers, snapshots };
+        let mut marked = Self::new(store);
         for image in store.images().list()? {
             marked.image(&image.descriptor);
         }
         if keep == Keep::Cache {
-            marked.cache()?;
+            marked.cache(&BTreeSet::new())?;
         }
-        for layer in store.layers().list()? {
-            if marked.layers.contains(&layer.meta.diff_id) {
-                marked.snapshots.extend(layer.snapshot);
+        Ok(marked.closed(&store.layers().list()?))
+    }
+
+    /// Nothing is marked.
+    pub(super) fn new(store: &'a Store) -> Self {
+        let (blobs, layers, snapshots) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { store, blobs, layers, snapshots }
+    }
+
+    /// Marks what stands for the layers that are marked, where `unpacked` is every layer of the store.
+    pub(super) fn closed(mut self, unpacked: &[LayerDir]) -> Self {
+        for layer in unpacked {
+            if self.layers.contains(&layer.meta.diff_id) {
+                self.snapshots.extend(layer.snapshot);
             }
         }
         // Forms of a layer are as good as the layer.
-        for layer in &marked.layers {
-            let forms = store.layers().blobs_of(*layer);
-            marked.blobs.extend(forms.iter().map(|form| form.digest).chain([layer.0]));
+        for layer in &self.layers {
+            let forms = self.store.layers().blobs_of(*layer);
+            self.blobs.extend(forms.iter().map(|form| form.digest).chain([layer.0]));
         }
-        Ok(marked)
+        self
     }
 
     /// Marks a document and what it refers to. What is absent or damaged refers to nothing.
-    fn image(&mut self, descriptor: &Descriptor) {
+    pub(super) fn image(&mut self, descriptor: &Descriptor) {
         if !self.blobs.insert(descriptor.digest) {
             return;
         }
@@ -104,11 +114,11 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Marks the results that records name, and the layers they were packed to.
-    fn cache(&mut self) -> Result<(), StoreError> {
+    /// Marks the results that records name, but for those of `unwanted`, and the layers they were packed to.
+    pub(super) fn cache(&mut self, unwanted: &BTreeSet<SnapshotId>) -> Result<(), StoreError> {
         for path in entries(self.store.path("cache/steps"))? {
             let Some(record) = document::read::<StepRecord>(&path) else { continue };
-            if record.gone.is_some() {
+            if record.gone.is_some() || unwanted.contains(&record.snapshot) {
                 continue;
             }
             let Some(snapshot) = self.store.snapshots().get(&record.snapshot) else { continue };
@@ -119,8 +129,8 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Moves away what is not marked; what refers to something goes before it.
-    fn sweep(self) -> Result<Collected, StoreError> {
+    /// Moves away what is not marked; what refers to something goes before it. Records say `why`.
+    pub(super) fn sweep(self, why: &str) -> Result<Collected, StoreError> {
         let store = self.store;
         let mut collected = Collected::default();
         let (now, mut lists) = (SystemTime::now(), BTreeSet::new());
@@ -132,7 +142,7 @@ impl<'a> Collector<'a> {
                     // It goes on to say what was known, and why it is not any more.
                     lists.extend(record.contents());
                     if record.gone.is_none() {
-                        let gone = Some(Gone { when: now, why: REMOVED.to_owned() });
+                        let gone = Some(Gone { when: now, why: why.to_owned() });
                         store.write_cache(&path, &StepRecord { gone, ..record })?;
                     }
                 }
@@ -183,7 +193,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-fn entries(directory: PathBuf) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn entries(directory: PathBuf) -> Result<Vec<PathBuf>, StoreError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&directory).at("list", &directory)? {
         paths.push(entry.at("list", &directory)?.path());

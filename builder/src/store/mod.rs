@@ -48,10 +48,12 @@ mod images;
 mod layers;
 mod lock;
 mod logs;
+mod prune;
 mod records;
 mod scratch;
 mod snapshots;
 mod sources;
+mod space;
 mod stamp;
 mod sync;
 #[cfg(test)]
@@ -67,9 +69,11 @@ pub use images::{CONTAINERD_NAME, Image, Images, REF_NAME};
 pub use layers::{LayerBlob, LayerBuilder, LayerDir, LayerMeta, Layers};
 pub use lock::KeyLock;
 pub use logs::Logs;
+pub use prune::{Prune, Pruned};
 pub use records::{Gone, Records, StepRecord};
 pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
 pub use sources::{KnownCommit, KnownFile};
+pub use space::{Item, Kept, Kind};
 
 use crate::rootfs::{Owners, XattrFlavor};
 use document::Durability;

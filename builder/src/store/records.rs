@@ -5,8 +5,9 @@ use super::document;
 use super::error::StoreError;
 use super::snapshots::{Snapshot, SnapshotId};
 use crate::content::{ContentId, Encoder, Ingredient, Ingredients};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// What a step gave, and what it was made of.
@@ -25,6 +26,9 @@ pub struct StepRecord {
     pub created: SystemTime,
     /// The step, as people read it.
     pub description: String,
+    /// How long the step ran, when it did: what it costs to have its result again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Duration>,
     /// What the step was made of by content, for explaining why a later key differs.
     pub inputs: Ingredients,
     /// When and why its snapshot was removed; the record stays for explaining.
@@ -34,6 +38,21 @@ pub struct StepRecord {
 
 /// How long a record says that its result is gone.
 const TOLD: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How exactly the last use is known.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Gives a file the time of now, when its own is not of this day: a use costs a `stat`, and nothing more most times. That
+/// it fails costs nothing but the knowledge.
+fn note_use(path: &Path) {
+    let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
+    if modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age < DAY)) {
+        return;
+    }
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
 
 impl StepRecord {
     /// The contents that it was made of.
@@ -82,8 +101,12 @@ impl Records {
     }
 
     /// What the step with this key gave, with a sound snapshot. Absent, damaged and suspect are all `None`.
+    ///
+    /// The record's file has the time of its last use, to the day: that is what `get` leaves there.
     pub fn get(&self, key: &ContentId) -> Option<(StepRecord, Snapshot)> {
-        self.look_up(key).filter(|(_, snapshot)| snapshot.is_sound())
+        let found = self.look_up(key).filter(|(_, snapshot)| snapshot.is_sound())?;
+        note_use(&self.step_path(key));
+        Some(found)
     }
 
     /// As [`get`](Self::get), for a snapshot that may not have outlived a crash of the machine: to be compared with its

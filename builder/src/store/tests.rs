@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 mod cache_mounts;
 mod collect;
 mod crash;
+mod space;
 
 fn temporary() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -42,6 +43,7 @@ fn run_step(store: &Store, key: &ContentId, text: &str) -> StepRecord {
         content: ContentId::of(b"root"),
         created: UNIX_EPOCH,
         description: "RUN true".to_owned(),
+        took: None,
         inputs: Ingredients::default(),
         gone: None,
     };

@@ -36,5 +36,6 @@ mod remote;
 mod repeated_layers;
 mod root_directory;
 mod run_mounts;
+mod space;
 mod store_full;
 mod timeline;

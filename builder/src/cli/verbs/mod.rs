@@ -1,6 +1,7 @@
 //! The verbs beside `build`, one file each.
 
 pub mod copy;
+pub mod du;
 pub mod explain;
 pub mod fmt;
 pub mod format;
@@ -11,6 +12,7 @@ pub mod load;
 pub mod login;
 pub mod logout;
 pub mod manifest;
+pub mod prune;
 pub mod pull;
 pub mod push;
 pub mod rmi;
