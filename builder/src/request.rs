@@ -57,8 +57,8 @@ pub struct BuildRequest {
     pub metadata_file: Option<PathBuf>,
     /// `SOURCE_DATE_EPOCH`: nothing this build makes is newer. An ARG before the first FROM can set it, too.
     pub source_date_epoch: Option<SystemTime>,
-    /// `SOURCE_DATE_EPOCH=context`: it is the time of the build context, when that has one.
-    pub epoch_of_context: bool,
+    /// Where the epoch comes from when a word stands for it; `source_date_epoch` is none then.
+    pub epoch_of: Option<EpochOf>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// `--ssh`, by id.
@@ -67,6 +67,15 @@ pub struct BuildRequest {
     pub allowed: Entitlements,
     /// How many steps may run at once; the number of processors when absent.
     pub parallelism: Option<usize>,
+}
+
+/// What `SOURCE_DATE_EPOCH` may name in place of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpochOf {
+    /// `context`: when the context was made. One that is a directory of this machine has no time.
+    Context,
+    /// `git`: when the commit was made that is checked out where the context is.
+    Commit,
 }
 
 /// Where the build context is.

@@ -41,6 +41,14 @@ pub enum BuildError {
         /// Its value.
         given: String,
     },
+    /// `SOURCE_DATE_EPOCH=git`.
+    #[error(
+        "SOURCE_DATE_EPOCH=git: the time of the commit is {found:?}, and must be a number of seconds since 1970"
+    )]
+    EpochOfCommit {
+        /// What git says.
+        found: String,
+    },
     /// The lock file.
     #[error(transparent)]
     Lock(#[from] super::lock::LockError),

@@ -81,6 +81,8 @@ async fn built(
     let cgroups = Cgroups::prepare(&request.resources, request.cgroup_parent.as_deref())?;
     let build = Build { request, environment, store, client, progress, privileged };
     let source = build.read().await?;
+    let request = &*epoch::of_commit(request, environment, store, source.time).await?;
+    let build = Build { request, ..build };
     let bases = Arc::new(Bases::new(store.clone(), client.clone(), progress.clone()));
     let planned = build.plan(&source, &bases).await?;
     let request = &*epoch::settled(request, &planned.graph, source.time)?;

@@ -34,6 +34,7 @@ mod registries;
 mod registry_errors;
 mod remote;
 mod repeated_layers;
+mod reproducible;
 mod root_directory;
 mod run_mounts;
 mod space;

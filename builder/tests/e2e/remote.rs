@@ -284,6 +284,8 @@ as_everyone!(contexts_elsewhere, &["git", "tar"], |lab| {
     // The time of the commit is the newest there can be.
     lab.build(["--build-arg", "SOURCE_DATE_EPOCH=context", "-t", "timed", &url]);
     assert!(lab.verb(["inspect", "timed"]).contains("2001-02-03T04:05:06Z"));
+    lab.build(["--build-arg", "SOURCE_DATE_EPOCH=git", "-t", "timed:git", &url]);
+    assert!(lab.verb(["inspect", "timed:git"]).contains("2001-02-03T04:05:06Z"));
     let (_, found) = built(lab, &["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1"], &url);
     assert!(found.contains_key("all/.git/HEAD"), "{found:#?}");
 

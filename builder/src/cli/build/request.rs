@@ -7,7 +7,8 @@ use crate::cli::spec::{SpecError, flag, output};
 use crate::environment::Environment;
 use crate::remote::{self, Remote};
 use crate::request::{
-    Annotation, AnnotationPlace, BuildRequest, ContextSource, DockerfileSource, NoCache, Output, OutputKind,
+    Annotation, AnnotationPlace, BuildRequest, ContextSource, DockerfileSource, EpochOf, NoCache, Output,
+    OutputKind,
 };
 use crate::timestamp::seconds;
 use registry_client::platform::Platform;
@@ -42,9 +43,9 @@ pub fn request(
     }
     let platforms = platforms(args.platform);
     let multi_platform = multi_platform(&platforms, build_args.get(MULTI_PLATFORM).map(String::as_str))?;
-    let epoch_of_context = build_args.get(EPOCH).is_some_and(|value| value == "context");
-    if epoch_of_context {
-        // What is known of the time of a context is known later; the Dockerfile never sees the word.
+    let epoch_of = epoch_of(build_args.get(EPOCH).map(String::as_str), &context)?;
+    if epoch_of.is_some() {
+        // What a word stands for is known later; the Dockerfile never sees the word.
         build_args.insert(EPOCH.to_owned(), String::new());
     }
     let epoch = epoch(build_args.get(EPOCH).map(String::as_str))?;
@@ -57,7 +58,7 @@ pub fn request(
         return Err(UsageError::OfflinePush);
     }
     for output in &outputs {
-        check(output, &platforms, multi_platform, epoch.is_some())?;
+        check(output, &platforms, multi_platform, epoch.is_some() || epoch_of == Some(EpochOf::Commit))?;
     }
     let mut secrets = BTreeMap::new();
     for secret in &args.secret {
@@ -79,7 +80,7 @@ pub fn request(
         ssh,
         allowed: flag::entitlements(&args.allow),
         source_date_epoch: epoch,
-        epoch_of_context,
+        epoch_of,
         outputs,
         context,
         dockerfile,
@@ -226,13 +227,29 @@ fn check(output: &Output, platforms: &[Platform], several: bool, epoch: bool) ->
     Ok(())
 }
 
+/// The word in place of a number, when it is one.
+fn epoch_of(value: Option<&str>, context: &ContextSource) -> Result<Option<EpochOf>, UsageError> {
+    match value {
+        Some("context") => Ok(Some(EpochOf::Context)),
+        Some("git") => match context {
+            ContextSource::Directory(_) | ContextSource::Remote(Remote::Git(_)) => Ok(Some(EpochOf::Commit)),
+            ContextSource::Stdin | ContextSource::Remote(Remote::Http(_)) => Err(UsageError::Value {
+                flag: EPOCH,
+                value: "git".to_owned(),
+                why: SpecError::Shape("the context is no git repository, and no directory of one"),
+            }),
+        },
+        _ => Ok(None),
+    }
+}
+
 /// Seconds since 1970. An empty value is as good as none, as in BuildKit.
 fn epoch(value: Option<&str>) -> Result<Option<SystemTime>, UsageError> {
     let Some(text) = value.filter(|text| !text.is_empty()) else { return Ok(None) };
     seconds(text).map(Some).ok_or_else(|| UsageError::Value {
         flag: EPOCH,
         value: text.to_owned(),
-        why: SpecError::Shape("it is a number of seconds since 1970"),
+        why: SpecError::Shape("it is a number of seconds since 1970, or git, or context"),
     })
 }
 

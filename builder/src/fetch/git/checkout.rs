@@ -183,6 +183,19 @@ impl Git {
         Ok(String::from_utf8_lossy(&text).trim().parse().unwrap_or_default())
     }
 
+    /// When the commit was made that is checked out at `directory`, or above it: seconds since 1970, as git writes them.
+    ///
+    /// # Errors
+    /// When there is no repository, or no commit in it.
+    pub async fn time_of_checkout(&self, directory: &Path) -> Result<String, GitError> {
+        let shown = directory.display().to_string();
+        let mut command = Command::new(self, &shown);
+        command.args(["show", "--no-patch", "--no-show-signature", "--format=%ct", "HEAD"]);
+        // A commit that is missing is not fetched: the repository would say with which program.
+        command.directory(directory).env("GIT_ALLOW_PROTOCOL", "");
+        Ok(String::from_utf8_lossy(&command.run().await?).trim().to_owned())
+    }
+
     /// Makes `into/.git`: a repository of that one commit, whose branch or tag it knows.
     async fn keep_repository(
         &self,

@@ -1,6 +1,7 @@
 //! What the tests are made of: a laboratory directory, a registry, base images, peers, comparisons.
 
 pub(crate) mod bases;
+pub(crate) mod differences;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod lab;

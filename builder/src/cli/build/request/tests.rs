@@ -2,7 +2,7 @@ use super::*;
 use crate::cancel::Cancellation;
 use crate::cli::environment::resolve;
 use crate::cli::verb::{Command, parse};
-use crate::request::{NetworkMode, SecretSource};
+use crate::request::{EpochOf, NetworkMode, SecretSource};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -123,13 +123,29 @@ fn source_date_epoch() {
     assert_eq!(at("--build-arg SOURCE_DATE_EPOCH= .", "1700000000"), None);
     assert_eq!(at(".", "0"), seconds(0));
     let of_context = request_of("--build-arg SOURCE_DATE_EPOCH=context .");
-    assert_eq!((of_context.source_date_epoch, of_context.epoch_of_context), (None, true));
+    assert_eq!((of_context.source_date_epoch, of_context.epoch_of), (None, Some(EpochOf::Context)));
+    for line in ["--build-arg SOURCE_DATE_EPOCH=git .", "--build-arg SOURCE_DATE_EPOCH=git https://h/app.git"]
+    {
+        let of_commit = request_of(line);
+        assert_eq!(
+            (of_commit.source_date_epoch, of_commit.epoch_of),
+            (None, Some(EpochOf::Commit)),
+            "{line}"
+        );
+        assert_eq!(of_commit.build_args, map(&[("SOURCE_DATE_EPOCH", "")]), "{line}");
+    }
+    for context in ["-", "https://h/app.tar"] {
+        assert_eq!(
+            requested(context, "git", true).unwrap_err().to_string(),
+            "SOURCE_DATE_EPOCH \"git\": the context is no git repository, and no directory of one"
+        );
+    }
     // Steps that declare it as an ARG see it.
     assert_eq!(requested(".", "7", true).unwrap().build_args, map(&[("SOURCE_DATE_EPOCH", "7")]));
     for bad in ["yesterday", "-1", "1.5", "1700000000000"] {
         assert_eq!(
             requested(".", bad, true).unwrap_err().to_string(),
-            format!("SOURCE_DATE_EPOCH {bad:?}: it is a number of seconds since 1970")
+            format!("SOURCE_DATE_EPOCH {bad:?}: it is a number of seconds since 1970, or git, or context")
         );
     }
 }
