@@ -33,6 +33,8 @@ pub struct BuildRequest {
     pub network: NetworkMode,
     /// `--no-cache` and `--no-cache-filter`.
     pub no_cache: NoCache,
+    /// Unless `--no-early-cutoff`: what depends on a step that ran again stays cached when that step made the same as before.
+    pub early_cutoff: bool,
     /// `--explain`: progress is told what the build did, and why.
     pub explain: bool,
     /// `--locked`: names mean what the lock file says, and what it does not have is refused.

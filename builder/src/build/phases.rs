@@ -15,7 +15,7 @@ use crate::progress::measure::Measure;
 use crate::progress::{Event, Progress};
 use crate::request::BuildRequest;
 use crate::solve::{Solved, solve};
-use crate::steps::{Cause, Contexts, Rootfs, StepError, StepWorker, Surroundings};
+use crate::steps::{Cause, Contexts, Named, Rootfs, StepError, StepWorker, Surroundings};
 use crate::store::Store;
 use dockerfile_parser::{Parsed, syntax};
 use registry_client::client::Client;
@@ -141,6 +141,7 @@ impl Build<'_> {
             ulimits: request.ulimits.clone(),
             shm_size: request.shm_size,
             cgroups: cgroups.map(Arc::new),
+            named: if request.early_cutoff { Named::ByContent } else { Named::ByRun },
             explaining: history::explaining(request, input),
         };
         announce(&graph, &targets, progress);

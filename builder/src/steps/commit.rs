@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Commits what a step wrote. When some step made the same of the same `start` before, that earlier snapshot is taken, so
-/// that everything after it stays cached and every byte of the image stays the same (early cutoff). What it wrote is given back
-/// as well.
+/// that everything after it stays cached and every byte of the image stays the same (early cutoff); without a `start` nobody
+/// looks for one. What it wrote is given back as well.
 pub(super) async fn commit(
     store: &Store,
     active: ActiveSnapshot,
-    start: ContentId,
+    start: Option<ContentId>,
     description: &str,
 ) -> Result<(SnapshotId, ContentId, Arc<Tree>), Cause> {
     let (store, description) = (store.clone(), description.to_owned());
@@ -23,7 +23,7 @@ pub(super) async fn commit(
         let tree = Arc::new(scan(&active.upper(), store.flavor())?);
         let root = active.changed_root()?;
         let content = content_of(&tree, root);
-        if let Some(earlier) = store.records().by_content(&start, &content) {
+        if let Some(earlier) = start.and_then(|start| store.records().by_content(&start, &content)) {
             return Ok((earlier.id, content, tree));
         }
         let list = active.tree();
@@ -74,7 +74,7 @@ mod tests {
                 std::fs::set_permissions(active.upper(), mode).unwrap();
             }
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let made = runtime.block_on(super::commit(&store, active, ContentId::of(b"start"), "RUN"));
+            let made = runtime.block_on(super::commit(&store, active, Some(ContentId::of(b"start")), "RUN"));
             let (id, content, _) = made.unwrap();
             (store.snapshots().get(&id).unwrap(), content)
         };

@@ -31,5 +31,5 @@ pub use contexts::Contexts;
 pub use error::{Cause, StepError};
 pub use explained::Explaining;
 pub use mounts::{http_authorization, read_secret};
-pub use state::{Layer, Rootfs};
+pub use state::{Layer, Named, Rootfs};
 pub use worker::{OnDone, StepWorker, Surroundings};

@@ -14,6 +14,15 @@ pub struct Rootfs {
     pub content: ContentId,
 }
 
+/// What names the result of a step to the keys of those that depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// What it made: a step that makes the same again leaves everything after it cached (early cutoff).
+    ByContent,
+    /// That it ran: each run has a name of its own, and so have all that depend on it (`--no-early-cutoff`).
+    ByRun,
+}
+
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
@@ -40,9 +49,16 @@ impl Rootfs {
 
     /// This one with one more layer on top, whose content is `diff`.
     #[must_use]
-    pub fn with(&self, snapshot: SnapshotId, diff: &ContentId) -> Self {
+    pub fn with(&self, snapshot: SnapshotId, diff: &ContentId, named: Named) -> Self {
         let layers = self.layers.iter().cloned().chain([Layer::Snapshot(snapshot)]).collect();
-        Self { layers, content: Self::content_with(&self.content, diff) }
+        let content = match named {
+            Named::ByContent => Self::content_with(&self.content, diff),
+            Named::ByRun => {
+                let mut encoder = Encoder::new("slipway rootfs by run v1");
+                encoder.id(&self.content).text(&snapshot.to_string()).finish()
+            }
+        };
+        Self { layers, content }
     }
 
     /// The content id of a root file system with content `parent` once a layer of content `diff` lies on it.

@@ -5,7 +5,7 @@ use super::explained::{Explained, Explaining};
 use super::fetch::Fetched;
 use super::key::{self, How};
 use super::mounts::{Copies, Renewed};
-use super::state::{Layer, Rootfs};
+use super::state::{Layer, Named, Rootfs};
 use super::taken::Taken;
 use super::{Contexts, commit, leftovers};
 use crate::agent::Agents;
@@ -64,6 +64,8 @@ pub struct Surroundings {
     pub shm_size: Option<u64>,
     /// Where the control groups of RUN steps are made, when they have any.
     pub cgroups: Option<Arc<Cgroups>>,
+    /// What keys of steps take from the steps below.
+    pub named: Named,
     /// What the history of the build needs.
     pub explaining: Explaining,
 }
@@ -260,7 +262,12 @@ impl StepWorker {
         inputs: &Inputs<Rootfs>,
         keep: bool,
     ) -> Result<(Option<ContentId>, Vec<Option<ContentId>>), Cause> {
+        let by_run = self.around.named == Named::ByRun;
         let reads = match &self.vertex(vertex).op {
+            // The stage counts as a whole.
+            Op::Copy(copy) if by_run && copy.takes_paths() && matches!(copy.origin, Origin::Step(_)) => {
+                vec![None]
+            }
             Op::Copy(copy) if copy.origin != Origin::Empty && copy.takes_paths() => {
                 let taken = self.copy_content(copy, inputs).await?;
                 let id = taken.as_ref().map(|taken| taken.id);
@@ -272,7 +279,10 @@ impl StepWorker {
             Op::Run(run) => self.mount_contents(run, inputs).await?,
             _ => return Ok((None, Vec::new())),
         };
-        let found = |index: usize, _: &Origin| reads.get(index).copied().flatten();
+        let found = |index: usize, origin: &Origin| match origin {
+            Origin::Step(id) if by_run => inputs.reads.get(id).map(|rootfs| rootfs.content),
+            _ => reads.get(index).copied().flatten(),
+        };
         let made_of = key::ingredients(self.vertex(vertex), inputs, self.around.store.owners(), &found);
         let key = made_of.as_ref().map(|made_of| key::of(made_of, How::Content));
         self.explained.is_made_of(vertex, made_of);
@@ -372,7 +382,7 @@ impl Worker for StepWorker {
             None => return None,
         };
         (record.parent == key::start(self.vertex(vertex), inputs))
-            .then(|| parent.with(record.snapshot, &record.diff))
+            .then(|| parent.with(record.snapshot, &record.diff, self.around.named))
     }
 
     async fn remember(
@@ -393,7 +403,7 @@ impl Worker for StepWorker {
             snapshot: *id,
             parent,
             diff: snapshot.meta.content,
-            content: Rootfs::content_with(&parent, &snapshot.meta.content),
+            content: state.content,
             created: snapshot.meta.created,
             description: self.vertex(vertex).name.clone(),
             took: self.times.lock().unwrap_or_else(PoisonError::into_inner).get(&vertex).copied(),
@@ -445,7 +455,8 @@ impl Worker for StepWorker {
         let result = match result {
             Ok(active) => {
                 let start = key::start(self.vertex(vertex), inputs);
-                commit::commit(&self.around.store, active, start, &self.vertex(vertex).name).await
+                let earlier = (self.around.named == Named::ByContent).then_some(start);
+                commit::commit(&self.around.store, active, earlier, &self.vertex(vertex).name).await
             }
             Err(cause) => Err(cause),
         };
@@ -459,7 +470,7 @@ impl Worker for StepWorker {
                 self.explain(vertex, inputs, Some(diff));
                 self.measure_layer(step, &snapshot);
                 self.around.progress.send(Event::Finished { step, elapsed });
-                Ok(parent.with(snapshot, &diff))
+                Ok(parent.with(snapshot, &diff, self.around.named))
             }
             Err(cause) => {
                 if !matches!(cause, Cause::Cancelled | Cause::NeedsUserNamespace) {

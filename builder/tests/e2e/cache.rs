@@ -104,6 +104,39 @@ as_everyone!(the_same_content_stops_a_rerun, TOOLS, |lab| {
     assert_eq!(lab.build([&context]).executed().len(), 4);
 });
 
+as_everyone!(without_early_cutoff_it_does_not, TOOLS, |lab| {
+    let (_registry, base) = busybox(lab);
+    let context = lab.dockerfile(
+        "context",
+        &format!(
+            "FROM {base} AS made\nCOPY in /in\nRUN head -c1 /in > /out\nRUN touch /after\n\
+             FROM {base}\nRUN touch /apart\nCOPY --from=made /out /out\nRUN --mount=from=made,target=/m date > /date\n"
+        ),
+    );
+    let strict = [Path::new("--no-early-cutoff"), &*context];
+    lab.file("context/in", "same, one");
+    lab.build([&context]);
+    // Keys by runs are others, but for steps on images.
+    let again = lab.build(strict).executed();
+    assert!(!again.contains(&"COPY in /in".to_owned()), "{again:?}");
+    lab.build(strict).assert_all_cached();
+    lab.file("context/in", "same, two");
+    let after = [
+        "COPY in /in",
+        "RUN head -c1 /in > /out",
+        "RUN touch /after",
+        "COPY --from=made /out /out",
+        "RUN --mount=from=made,target=/m date > /date",
+    ];
+    assert_eq!(lab.build(strict).executed(), after);
+    lab.build(strict).assert_all_cached();
+    // Both kinds of keys are there side by side.
+    lab.file("context/in", "same, one");
+    lab.build([&context]).assert_all_cached();
+    let one_stage = [Path::new("--no-early-cutoff"), Path::new("--no-cache-filter=made"), &*context];
+    assert_eq!(lab.build(one_stage).executed(), after);
+});
+
 as_everyone!(no_cache_runs_everything, TOOLS, |lab| {
     let (_registry, base) = busybox(lab);
     let context = lab.dockerfile(

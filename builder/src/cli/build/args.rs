@@ -113,6 +113,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "STAGE", value_delimiter = ',', help_heading = "Steps")]
     pub no_cache_filter: Vec<String>,
 
+    /// Run again all that depends on a step that ran, even when that one made the same as before
+    #[arg(long, help_heading = "Steps", action = ArgAction::Set, value_parser = flag::boolean)]
+    pub no_early_cutoff: bool,
+
     /// Network of RUN
     #[arg(long, value_name = "MODE", value_enum, default_value = "default", help_heading = "Steps")]
     pub network: Network,
@@ -214,7 +218,7 @@ pub enum ProgressMode {
 
 /// Gives truth values the forms `--pull`, `--pull=true` and `--pull=false`, as Go's flag package has them.
 pub fn truth_values(command: clap::Command) -> clap::Command {
-    let ids = ["pull", "push", "load", "no_cache", "check"];
+    let ids = ["pull", "push", "load", "no_cache", "no_early_cutoff", "check"];
     ids.into_iter().fold(command, |command, id| {
         command.mut_arg(id, |arg| {
             arg.required(false)

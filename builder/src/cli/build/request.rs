@@ -97,6 +97,7 @@ pub fn request(
             stages if stages.is_empty() => NoCache::Nothing,
             stages => NoCache::Stages(stages),
         },
+        early_cutoff: !args.no_early_cutoff,
         pull: args.pull,
         locked: args.locked,
         explain: args.explain.is_some(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::graph::{VertexId, WorkdirOp};
+use crate::steps::state::Named;
 use crate::store::SnapshotId;
 use dockerfile_parser::span::Span;
 use registry_client::digest::DiffId;
@@ -61,5 +62,20 @@ fn a_key_tells_steps_and_parents_apart() {
     assert_ne!(key(&workdir("/work/"), image()), first);
     assert_ne!(key(&workdir("/work"), Rootfs::empty()), first);
     let snapshot: SnapshotId = "0123456789abcdef0123456789abcdef".parse().unwrap();
-    assert_ne!(key(&workdir("/work"), image().with(snapshot, &ContentId::of(b"diff"))), first);
+    let diff = ContentId::of(b"diff");
+    assert_ne!(key(&workdir("/work"), image().with(snapshot, &diff, Named::ByContent)), first);
+}
+
+#[test]
+fn without_early_cutoff_each_run_has_a_name_of_its_own() {
+    let diff = ContentId::of(b"diff");
+    let made = |snapshot: &str, named| {
+        let below = image().with(snapshot.parse().unwrap(), &diff, named);
+        of(&definition(&workdir("/work"), &on(below), Owners::Kept).unwrap(), How::Definition)
+    };
+    let (one, other) = ("0123456789abcdef0123456789abcdef", "1123456789abcdef0123456789abcdef");
+    assert_eq!(made(one, Named::ByContent), made(other, Named::ByContent));
+    assert_ne!(made(one, Named::ByRun), made(other, Named::ByRun));
+    assert_ne!(made(one, Named::ByRun), made(one, Named::ByContent));
+    assert_eq!(made(one, Named::ByRun), made(one, Named::ByRun));
 }

@@ -70,6 +70,12 @@ fn defaults() {
 }
 
 #[test]
+fn early_cutoff() {
+    assert!(request_of(".").early_cutoff && request_of("--no-early-cutoff=false .").early_cutoff);
+    assert!(!request_of("--no-early-cutoff .").early_cutoff);
+}
+
+#[test]
 fn stages_without_cache() {
     assert_eq!(request_of("--no-cache=false .").no_cache, NoCache::Nothing);
     let stages = ["a", "b", "c"].map(str::to_owned).to_vec();
