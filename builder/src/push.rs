@@ -6,6 +6,8 @@ use crate::progress::{Event, Progress, StepId};
 use crate::store::Store;
 use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
+use registry_client::digest::Digest;
+use registry_client::manifest::Manifests;
 use registry_client::push::{BlobOutcome, BlobPush, BlobSource, ImagePush, PushError, PushStep};
 use registry_client::reference::Reference;
 use std::collections::BTreeMap;
@@ -22,8 +24,19 @@ pub struct Pushed {
     pub there: usize,
 }
 
-/// Pushes `bundle`, which is [settled](Bundle::settle), under each of `references`: the images of all its platforms, then
-/// the index. `mount_from` names repositories that may hold a blob already, by its digest.
+/// Where a bundle goes, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    /// The names it gets.
+    pub references: &'a [Reference],
+    /// Repositories that may hold a blob already, by its digest.
+    pub mount_from: &'a BTreeMap<Digest, Vec<String>>,
+    /// Whether a registry that refuses the media types of the bundle gets it with those that it takes, and so with another
+    /// digest.
+    pub convert: bool,
+}
+
+/// Pushes `bundle`, which is [settled](Bundle::settle): the images of all its platforms, then the index.
 ///
 /// # Errors
 /// What the registry says; no reference names a half-pushed image.
@@ -31,11 +44,11 @@ pub async fn push(
     client: &Client,
     store: &Store,
     bundle: &Bundle,
-    references: &[Reference],
-    mount_from: &BTreeMap<registry_client::digest::Digest, Vec<String>>,
+    destination: Destination<'_>,
     progress: &Progress,
     step: StepId,
 ) -> Result<(Descriptor, Pushed), PushError> {
+    let Destination { references, mount_from, convert } = destination;
     let blobs = store.blobs();
     let layers = bundle.packages.iter().flat_map(|package| &package.layers);
     let layers = layers.filter(|layer| layer.source != Source::Elsewhere).map(|layer| BlobPush {
@@ -54,8 +67,8 @@ pub async fn push(
         Some(_) => bundle.packages.iter().map(|package| document(&package.manifest)).collect(),
         None => Vec::new(),
     };
-    let image =
-        ImagePush { blobs: layers.chain(configs).collect(), children, manifest: document(bundle.top()) };
+    let manifests = Manifests { children, top: document(bundle.top()) };
+    let image = ImagePush { blobs: layers.chain(configs).collect(), manifests, convert };
     let pushed = Arc::new(std::sync::Mutex::new(Pushed::default()));
     let on_step = {
         let (progress, pushed) = (progress.clone(), Arc::clone(&pushed));

@@ -1,13 +1,14 @@
 //! Copying from repository to repository, whatever the registries: by streams, without a store in between.
 //!
 //! Blobs that are there already are not asked for; those of another repository of the same registry are mounted, and the
-//! others pass through, a chunk at a time. Manifests go as they are, byte for byte, so that digests and signatures stay.
+//! others pass through, a chunk at a time. Manifests go as they are, byte for byte, so that digests and signatures stay;
+//! unless the registry does not take their media types, and no signatures are to go along.
 
 use crate::{
     client::Client,
     descriptor::Descriptor,
     digest::Digest,
-    manifest::{ManifestBytes, ParsedManifest, select},
+    manifest::{ManifestBytes, Manifests, ParsedManifest, select},
     platform::Platform,
     pull::PullError,
     push::{BlobPush, BlobSource, ImagePush, OnStep, PushError},
@@ -67,7 +68,9 @@ impl Client {
         if let Some(platform) = &options.platform {
             top = self.of_platform(source, top, platform).await?;
         }
-        let copied = self.copy_manifest(source, &top, targets, &on_step).await?;
+        // What refers to an image names its digest, which must stay then.
+        let convert = !options.referrers;
+        let copied = self.copy_manifest(source, &top, targets, convert, &on_step).await?;
         if options.referrers {
             self.copy_referrers(source, top.descriptor.digest, targets, &on_step).await?;
         }
@@ -95,6 +98,7 @@ impl Client {
         source: &Reference,
         top: &ManifestBytes,
         targets: &[Reference],
+        convert: bool,
         on_step: &OnStep,
     ) -> Result<Descriptor, CopyError> {
         let mut contents = Contents::default();
@@ -102,7 +106,7 @@ impl Client {
         let mut pushed = None;
         // Each target is asked for what it has, and where it can mount from.
         for target in targets {
-            let image = self.image_push(source, target, top, &contents);
+            let image = ImagePush { convert, ..self.image_push(source, target, top, &contents) };
             pushed = Some(self.push_image(std::slice::from_ref(target), &image, on_step.clone()).await?);
         }
         Ok(pushed.ok_or(PushError::NoReference)?)
@@ -174,7 +178,7 @@ impl Client {
             true => (Vec::new(), Vec::new()),
             false => (blobs.collect(), contents.children.iter().map(document).collect()),
         };
-        ImagePush { blobs, children, manifest: document(top) }
+        ImagePush { blobs, manifests: Manifests { children, top: document(top) }, convert: false }
     }
 
     /// A blob of a repository, fetched again each time it is opened.
@@ -201,7 +205,7 @@ impl Client {
                 }
                 let manifest = self.manifest(&source.with_digest(referrer.digest)).await?;
                 let targets: Vec<Reference> = targets.iter().map(Reference::without_identifier).collect();
-                self.copy_manifest(source, &manifest, &targets, on_step).await?;
+                self.copy_manifest(source, &manifest, &targets, false, on_step).await?;
                 next.push(referrer.digest);
             }
         }

@@ -1,10 +1,12 @@
 //! Manifests (image-spec manifest.md) and indexes (image-index.md), of OCI and of Docker.
 
 mod compose;
+mod convert;
 mod received;
 mod select;
 
 pub use compose::{ComposeError, Contribution, EntryName};
+pub use convert::{ConvertError, Converted, Manifests};
 pub use received::{ManifestBytes, ManifestError, ParsedManifest};
 pub use select::{SelectError, select};
 

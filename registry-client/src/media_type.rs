@@ -47,6 +47,8 @@ media_types! {
     OciLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip",
     /// A layer as a tar compressed with zstd.
     OciLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd",
+    /// A gzipped layer that may be hosted elsewhere.
+    OciForeignLayerGzip = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
     /// The empty JSON object.
     OciEmpty = "application/vnd.oci.empty.v1+json",
     /// A Docker schema 2 manifest.
@@ -76,6 +78,90 @@ impl MediaType {
     /// A manifest of one image.
     pub fn is_manifest(&self) -> bool {
         matches!(self, Self::OciManifest | Self::DockerManifest)
+    }
+
+    /// Whose it is; `None` for what neither has defined.
+    pub fn family(&self) -> Option<Family> {
+        match self {
+            Self::Other(_) => None,
+            _ if self.as_str().starts_with("application/vnd.oci.") => Some(Family::Oci),
+            _ => Some(Family::Docker),
+        }
+    }
+
+    /// The same thing's type in a family. OCI has, or allows, a type for everything; Docker has none for layers that are
+    /// compressed by zstd and for what is no image.
+    pub fn in_family(&self, family: Family) -> Option<Self> {
+        let pair = PAIRS.iter().find(|(oci, docker)| self == oci || self == docker);
+        match (pair, family) {
+            (Some((oci, _)), Family::Oci) => Some(oci.clone()),
+            (Some((_, docker)), Family::Docker) => Some(docker.clone()),
+            (None, Family::Oci) => Some(self.clone()),
+            (None, Family::Docker) => None,
+        }
+    }
+}
+
+/// Types of the same thing.
+const PAIRS: [(MediaType, MediaType); 6] = [
+    (MediaType::OciManifest, MediaType::DockerManifest),
+    (MediaType::OciIndex, MediaType::DockerManifestList),
+    (MediaType::OciConfig, MediaType::DockerConfig),
+    (MediaType::OciLayer, MediaType::DockerLayer),
+    (MediaType::OciLayerGzip, MediaType::DockerLayerGzip),
+    (MediaType::OciForeignLayerGzip, MediaType::DockerForeignLayerGzip),
+];
+
+/// Whose media types: some registries take one family alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Those of the image-spec.
+    Oci,
+    /// Those of Docker's schema 2.
+    Docker,
+}
+
+impl Family {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Oci => Self::Docker,
+            Self::Docker => Self::Oci,
+        }
+    }
+
+    /// The type of manifests.
+    pub fn manifest(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::OciManifest,
+            Self::Docker => MediaType::DockerManifest,
+        }
+    }
+
+    /// The type of indexes.
+    pub fn index(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::OciIndex,
+            Self::Docker => MediaType::DockerManifestList,
+        }
+    }
+
+    /// The type of image configs.
+    pub fn config(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::OciConfig,
+            Self::Docker => MediaType::DockerConfig,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Oci => "OCI",
+            Self::Docker => "Docker",
+        })
     }
 }
 
@@ -119,5 +205,20 @@ mod tests {
             assert_eq!(ours.as_str(), theirs);
             assert_eq!(MediaType::from(theirs), ours);
         }
+    }
+
+    #[test]
+    fn there_and_back_through_the_families() {
+        for (oci, docker) in &PAIRS {
+            assert_eq!((oci.family(), docker.family()), (Some(Family::Oci), Some(Family::Docker)));
+            for (family, want) in [(Family::Oci, oci), (Family::Docker, docker)] {
+                assert_eq!(oci.in_family(family).as_ref(), Some(want));
+                assert_eq!(docker.in_family(family).as_ref(), Some(want));
+            }
+        }
+        assert_eq!(MediaType::OciLayerZstd.in_family(Family::Docker), None);
+        let unknown = MediaType::from("application/vnd.in-toto+json");
+        assert_eq!((unknown.family(), unknown.in_family(Family::Docker)), (None, None));
+        assert_eq!(unknown.in_family(Family::Oci).as_ref(), Some(&unknown));
     }
 }

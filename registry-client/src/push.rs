@@ -13,7 +13,10 @@ pub use manifest::PushedManifest;
 pub use source::BlobSource;
 pub use upload::{BlobOutcome, Mount, PushBlobOptions, UploadSession};
 
-use crate::{digest::Digest, pull::PullError, transport::error::RequestError};
+use crate::{
+    digest::Digest, manifest::ConvertError, media_type::Family, pull::PullError,
+    transport::error::RequestError,
+};
 
 /// Why a push failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,26 @@ pub enum PushError {
     /// The list of referrers that a manifest is to be put on cannot be read.
     #[error("the manifest was pushed, but it cannot be listed with what it refers to: {0}")]
     Referrers(#[source] Box<PullError>),
+    /// The registry refuses the media types, and the image cannot have the others.
+    #[error("{}; nor can it be pushed with {family} media types: {why}", refused.without_advice())]
+    Unconvertible {
+        /// What the registry says.
+        refused: Box<RequestError>,
+        /// The others.
+        family: Family,
+        /// Why not; part of this error's text.
+        why: Box<ConvertError>,
+    },
+    /// The registry refuses the media types of both families.
+    #[error("{}; and with {family} media types: {}", refused.without_advice(), other.refusal())]
+    NoMediaType {
+        /// What it says of those the image has.
+        refused: Box<RequestError>,
+        /// The others.
+        family: Family,
+        /// What it says of those.
+        other: Box<RequestError>,
+    },
     /// Nothing says where to push to.
     #[error("there is no reference to push to")]
     NoReference,

@@ -3,13 +3,10 @@
 use super::ImageError;
 use registry_client::descriptor::Descriptor;
 use registry_client::manifest::{Index, Manifest};
-use registry_client::media_type::MediaType;
+use registry_client::media_type::{Family, MediaType};
 use registry_client::platform::Platform;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// OCI's layers that may not be handed on, and the same for Docker.
-const OCI_FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 
 /// Whose media types an image has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,28 +19,26 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    fn family(self) -> Family {
+        match self {
+            Self::Oci => Family::Oci,
+            Self::Docker => Family::Docker,
+        }
+    }
+
     /// The type of a config.
     pub fn config_type(self) -> MediaType {
-        match self {
-            Self::Oci => MediaType::OciConfig,
-            Self::Docker => MediaType::DockerConfig,
-        }
+        self.family().config()
     }
 
     /// The type of a manifest.
     pub fn manifest_type(self) -> MediaType {
-        match self {
-            Self::Oci => MediaType::OciManifest,
-            Self::Docker => MediaType::DockerManifest,
-        }
+        self.family().manifest()
     }
 
     /// The type of an index.
     pub fn index_type(self) -> MediaType {
-        match self {
-            Self::Oci => MediaType::OciIndex,
-            Self::Docker => MediaType::DockerManifestList,
-        }
+        self.family().index()
     }
 
     /// The type that a layer of type `layer` has here.
@@ -51,24 +46,7 @@ impl Dialect {
     /// # Errors
     /// `NoDockerType` for what Docker has no word for.
     pub fn layer_type(self, layer: &MediaType) -> Result<MediaType, ImageError> {
-        Ok(match (self, layer) {
-            (Self::Oci, MediaType::DockerLayer) => MediaType::OciLayer,
-            (Self::Oci, MediaType::DockerLayerGzip) => MediaType::OciLayerGzip,
-            (Self::Oci, MediaType::DockerForeignLayerGzip) => MediaType::from(OCI_FOREIGN),
-            (Self::Oci, other) => other.clone(),
-            (Self::Docker, MediaType::OciLayer) => MediaType::DockerLayer,
-            (Self::Docker, MediaType::OciLayerGzip) => MediaType::DockerLayerGzip,
-            (Self::Docker, MediaType::Other(other)) if other == OCI_FOREIGN => {
-                MediaType::DockerForeignLayerGzip
-            }
-            (
-                Self::Docker,
-                docker @ (MediaType::DockerLayer
-                | MediaType::DockerLayerGzip
-                | MediaType::DockerForeignLayerGzip),
-            ) => docker.clone(),
-            (Self::Docker, other) => return Err(ImageError::NoDockerType(other.clone())),
-        })
+        layer.in_family(self.family()).ok_or_else(|| ImageError::NoDockerType(layer.clone()))
     }
 }
 

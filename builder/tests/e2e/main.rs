@@ -23,6 +23,7 @@ mod interrupted;
 mod isolation;
 mod limits;
 mod locked;
+mod media_types;
 mod mounts;
 mod no_op;
 mod odd_layers;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     client::ClientOptions,
-    media_type::MediaType,
+    media_type::{Family, MediaType},
     push::{BlobOutcome, PushStep},
     testing::{FakeRegistry, Oddities, client, noise, options},
     transport::error::RequestError,
@@ -28,6 +28,7 @@ fn outcomes() -> (OnStep, Arc<Mutex<Vec<BlobOutcome>>>) {
 fn put_image(registry: &FakeRegistry, repository: &str, tag: &str, own: &str) -> Descriptor {
     let blob = |bytes: Bytes| registry.put_blob(repository, &bytes);
     let config = blob(format!("{{\"own\":{own:?}}}").into());
+    let config = Descriptor { media_type: MediaType::OciConfig, ..config };
     let layers = [blob(noise(5_000)), blob(Bytes::copy_from_slice(own.as_bytes()))];
     let manifest = json!({
         "schemaVersion": 2, "mediaType": MediaType::OciManifest, "config": config, "layers": layers,
@@ -204,4 +205,29 @@ async fn referrers_go_along() {
             assert_eq!(digests, [referrer]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_other_types_gets_them_unless_something_refers_to_the_image() {
+    let from = FakeRegistry::start(Oddities::default()).await;
+    let refused_family = Some((Family::Oci, 415, "MANIFEST_INVALID"));
+    let to = FakeRegistry::start(Oddities { refused_family, ..Oddities::default() }).await;
+    let index = put_index(&from, "a", "v1");
+    let (source, target) = (from.reference("a:v1"), [to.reference("b:v1")]);
+    let (on_step, _) = outcomes();
+    let client = client();
+    let copied = client.copy(&source, &target, &CopyOptions::default(), on_step.clone()).await.unwrap();
+    assert_eq!(copied.media_type, MediaType::DockerManifestList);
+    let there = client.manifest(&target[0]).await.unwrap();
+    assert_eq!(there.descriptor, copied);
+    for platform in ["amd64", "arm64"] {
+        let image = client.image(&target[0], &Platform::new("linux", platform)).await.unwrap();
+        assert_eq!(image.manifest_bytes.descriptor.media_type, MediaType::DockerManifest);
+    }
+    assert_eq!(client.take_warnings().len(), 1);
+    // A signature names the digest that the image has.
+    let options = CopyOptions { referrers: true, ..CopyOptions::default() };
+    let error = client.copy(&source, &target, &options, on_step).await.unwrap_err();
+    assert!(error.to_string().contains("415"), "{error}");
+    assert_ne!(copied.digest, index.digest);
 }

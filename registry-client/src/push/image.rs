@@ -1,16 +1,21 @@
 //! An image with all its blobs: several at once, each once, the manifest last.
 
-use super::{BlobOutcome, BlobSource, PushBlobOptions, PushError};
+use super::{BlobOutcome, BlobSource, PushBlobOptions, PushError, PushedManifest};
 use crate::{
     client::{Client, Progress},
     descriptor::Descriptor,
     digest::Digest,
+    manifest::{Converted, Manifests},
     media_type::MediaType,
     reference::Reference,
+    transport::error::RequestError,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A blob that belongs to an image.
 #[derive(Clone, Debug)]
@@ -28,10 +33,11 @@ pub struct BlobPush {
 pub struct ImagePush {
     /// Configs and layers, in any order; those that occur twice are pushed once.
     pub blobs: Vec<BlobPush>,
-    /// Manifests that `manifest` lists, if it is an index; those that others list come first. They get no tag.
-    pub children: Vec<(MediaType, Bytes)>,
-    /// What the references will name.
-    pub manifest: (MediaType, Bytes),
+    /// The manifest; or an index, and the manifests that it lists, which get no tag.
+    pub manifests: Manifests,
+    /// Whether a registry that does not take these media types may get OCI's instead of Docker's, or Docker's instead of
+    /// OCI's. The image has another digest then; a [warning](Client::take_warnings) says so.
+    pub convert: bool,
 }
 
 /// How far a blob is.
@@ -47,7 +53,8 @@ pub enum PushStep {
 pub type OnStep = Arc<dyn Fn(&Descriptor, PushStep) + Send + Sync>;
 
 impl Client {
-    /// Pushes an image under each of `references`, to which `on_step` is told how far each blob is.
+    /// Pushes an image under each of `references`, and tells `on_step` how far each blob is. Returns what the last one
+    /// names now.
     ///
     /// # Errors
     /// The first error of a blob or manifest; what was pushed until then stays, but no reference names it.
@@ -59,18 +66,34 @@ impl Client {
     ) -> Result<Descriptor, PushError> {
         let mut pushed = None;
         let mut repositories = BTreeSet::new();
+        // By registry: what it takes instead.
+        let mut converted: BTreeMap<&str, Converted> = BTreeMap::new();
         for reference in references {
-            if repositories.insert(reference.without_identifier()) {
-                if self.has_all(reference, image).await {
-                    for blob in &image.blobs {
-                        on_step(&blob.descriptor, PushStep::Done(BlobOutcome::Existed));
-                    }
-                } else {
-                    self.push_contents(reference, image, &on_step).await?;
+            let registry = reference.registry();
+            let manifests =
+                converted.get(registry).map_or(&image.manifests, |converted| &converted.manifests);
+            let is_new = repositories.insert(reference.without_identifier());
+            let is_there = !is_new || self.has_all(reference, image, manifests).await;
+            if !is_there {
+                self.push_blobs(reference, image, &on_step).await?;
+            } else if is_new {
+                for blob in &image.blobs {
+                    on_step(&blob.descriptor, PushStep::Done(BlobOutcome::Existed));
                 }
             }
-            let (media_type, bytes) = &image.manifest;
-            let manifest = self.push_manifest(reference, media_type, bytes.clone()).await?;
+            let children = if is_there { &[][..] } else { &manifests.children };
+            let manifest = match self.push_manifests(reference, children, &manifests.top).await {
+                Err(PushError::Request(refused))
+                    if image.convert
+                        && refused.is_of_manifest_type()
+                        && !converted.contains_key(registry) =>
+                {
+                    let (other, manifest) = self.push_converted(reference, image, refused).await?;
+                    converted.insert(registry, other);
+                    manifest
+                }
+                result => result?,
+            };
             pushed = Some(manifest.descriptor);
         }
         pushed.ok_or(PushError::NoReference)
@@ -78,12 +101,11 @@ impl Client {
 
     /// Whether the repository has each manifest of the image: then it has what they list, for a registry takes no manifest
     /// without. A push of what is there takes two requests so, however many layers there are.
-    async fn has_all(&self, reference: &Reference, image: &ImagePush) -> bool {
+    async fn has_all(&self, reference: &Reference, image: &ImagePush, manifests: &Manifests) -> bool {
         if image.blobs.is_empty() {
             return false;
         }
-        let manifests = image.children.iter().map(|(_, bytes)| bytes).chain([&image.manifest.1]);
-        for bytes in manifests {
+        for (_, bytes) in manifests.children.iter().chain([&manifests.top]) {
             // What cannot be found out is pushed.
             if !self.manifest_exists(reference, &Digest::of(bytes)).await.unwrap_or(false) {
                 return false;
@@ -92,7 +114,7 @@ impl Client {
         true
     }
 
-    async fn push_contents(
+    async fn push_blobs(
         &self,
         reference: &Reference,
         image: &ImagePush,
@@ -105,13 +127,58 @@ impl Client {
         stream::iter(once)
             .map(|blob| self.push_one(reference, blob, on_step))
             .buffer_unordered(at_once)
-            .try_collect::<()>()
-            .await?;
+            .try_collect()
+            .await
+    }
+
+    /// Pushes those that others list, and then the one that the reference will name.
+    async fn push_manifests(
+        &self,
+        reference: &Reference,
+        children: &[(MediaType, Bytes)],
+        (media_type, bytes): &(MediaType, Bytes),
+    ) -> Result<PushedManifest, PushError> {
         let repository = reference.without_identifier();
-        for (media_type, bytes) in &image.children {
+        for (media_type, bytes) in children {
             self.push_manifest(&repository, media_type, bytes.clone()).await?;
         }
-        Ok(())
+        self.push_manifest(reference, media_type, bytes.clone()).await
+    }
+
+    /// Pushes the same with the media types of the other family to a registry that has refused those it has.
+    async fn push_converted(
+        &self,
+        reference: &Reference,
+        image: &ImagePush,
+        refused: RequestError,
+    ) -> Result<(Converted, PushedManifest), PushError> {
+        let family = image.manifests.family();
+        let converted = match image.manifests.converted(family.other()) {
+            Ok(converted) => converted,
+            Err(why) => {
+                let refused = refused.into();
+                return Err(PushError::Unconvertible { refused, family: family.other(), why: why.into() });
+            }
+        };
+        let Manifests { children, top } = &converted.manifests;
+        let manifest = match self.push_manifests(reference, children, top).await {
+            Ok(manifest) => manifest,
+            Err(PushError::Request(other)) if other.is_of_manifest_type() => {
+                let (refused, other) = (refused.into(), other.into());
+                return Err(PushError::NoMediaType { refused, family: family.other(), other });
+            }
+            Err(error) => return Err(error),
+        };
+        let without = if converted.without_annotations { ", which have no annotations" } else { "" };
+        self.transport.warnings.add(
+            reference.registry(),
+            &format!(
+                "it does not take {family} media types; {reference} was pushed with those of {}{without}, as {}",
+                family.other(),
+                manifest.descriptor.digest
+            ),
+        );
+        Ok((converted, manifest))
     }
 
     async fn push_one(

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     client::{Client, ClientOptions, Progress},
     descriptor::Descriptor,
+    manifest::Manifests,
     media_type::MediaType,
     reference::Reference,
     testing::{FakeRegistry, Oddities, client, noise, options},
@@ -16,6 +17,8 @@ use std::{
     },
     time::Duration,
 };
+
+mod families;
 
 async fn push(client: &Client, reference: &Reference, bytes: &Bytes) -> Result<BlobOutcome, PushError> {
     let descriptor = Descriptor::of(MediaType::OciLayer, bytes);
@@ -345,8 +348,9 @@ fn image(layers: usize) -> (ImagePush, Vec<Descriptor>) {
     let manifest = serde_json::json!({
         "schemaVersion": 2, "mediaType": MediaType::OciManifest, "config": descriptors[0], "layers": descriptors[1..],
     });
-    let manifest = (MediaType::OciManifest, Bytes::from(manifest.to_string()));
-    (ImagePush { blobs, children: Vec::new(), manifest }, descriptors)
+    let top = (MediaType::OciManifest, Bytes::from(manifest.to_string()));
+    let manifests = Manifests { children: Vec::new(), top };
+    (ImagePush { blobs, manifests, convert: false }, descriptors)
 }
 
 #[tokio::test]
@@ -369,10 +373,10 @@ async fn an_image_is_pushed_with_its_manifest_last() {
     };
     let references = [registry.reference("a:v1"), registry.reference("a:v2"), registry.reference("b:v1")];
     let pushed = client.push_image(&references, &image, on_step).await.unwrap();
-    assert_eq!(pushed, Descriptor::of(MediaType::OciManifest, &image.manifest.1));
+    assert_eq!(pushed, Descriptor::of(MediaType::OciManifest, &image.manifests.top.1));
     for reference in &references {
         let got = registry.manifest(reference.repository(), reference.tag().unwrap());
-        assert_eq!(got.as_ref(), Some(&image.manifest.1));
+        assert_eq!(got.as_ref(), Some(&image.manifests.top.1));
     }
     // The registry refuses manifests whose blobs it does not have; so the order is right if all is well.
     let lines = registry.server.take_lines();
@@ -405,7 +409,7 @@ async fn an_image_that_is_there_takes_two_requests() {
     registry.server.take_lines();
     outcomes.lock().unwrap().clear();
     client.push_image(&[registry.reference("a:v1")], &image, on_step.clone()).await.unwrap();
-    let digest = Digest::of(&image.manifest.1);
+    let digest = Digest::of(&image.manifests.top.1);
     assert_eq!(
         registry.server.take_lines(),
         [format!("HEAD /v2/a/manifests/{digest}"), "PUT /v2/a/manifests/v1".to_owned()]
@@ -421,14 +425,14 @@ async fn an_image_that_is_there_takes_two_requests() {
 async fn an_index_is_pushed_after_its_images() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     let (mut image, _) = image(2);
-    let child = std::mem::replace(&mut image.manifest, (MediaType::OciIndex, Bytes::new()));
+    let child = std::mem::replace(&mut image.manifests.top, (MediaType::OciIndex, Bytes::new()));
     let descriptor = Descriptor::of(MediaType::OciManifest, &child.1);
     let index = serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": [descriptor] });
-    image.manifest.1 = Bytes::from(index.to_string());
-    image.children.push(child.clone());
+    image.manifests.top.1 = Bytes::from(index.to_string());
+    image.manifests.children.push(child.clone());
     let nothing: OnStep = Arc::new(|_, _| {});
     client().push_image(&[registry.reference("a:v1")], &image, nothing.clone()).await.unwrap();
-    assert_eq!(registry.manifest("a", "v1").unwrap(), image.manifest.1);
+    assert_eq!(registry.manifest("a", "v1").unwrap(), image.manifests.top.1);
     assert_eq!(registry.manifest("a", &descriptor.digest.to_string()).unwrap(), child.1);
     assert!(matches!(client().push_image(&[], &image, nothing).await, Err(PushError::NoReference)));
 }

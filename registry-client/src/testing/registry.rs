@@ -4,7 +4,12 @@ use super::{
     http::{Early, Handler, Reply, Request, Server},
     tokens::Tokens,
 };
-use crate::{descriptor::Descriptor, digest::Digest, media_type::MediaType, reference::Reference};
+use crate::{
+    descriptor::Descriptor,
+    digest::Digest,
+    media_type::{Family, MediaType},
+    reference::Reference,
+};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -65,6 +70,10 @@ pub(crate) struct Oddities {
     pub(crate) refuse_uploads: VecDeque<u16>,
     /// Tags cannot be set again, not even to the same.
     pub(crate) immutable_tags: bool,
+    /// Manifests of this family are refused with this status and code.
+    pub(crate) refused_family: Option<(Family, u16, &'static str)>,
+    /// All manifests are refused with this status and code.
+    pub(crate) refused_manifests: Option<(u16, &'static str)>,
     /// A warning in each answer.
     pub(crate) warning: Option<&'static str>,
     /// Each answer takes so long.
@@ -342,6 +351,12 @@ impl Inner {
                 let Some(media_type) = request.header("content-type") else {
                     return error(400, "MANIFEST_INVALID");
                 };
+                let family = MediaType::from(media_type).family();
+                let of_family = oddities.refused_family.filter(|(refused, ..)| family == Some(*refused));
+                let of_family = of_family.map(|(_, status, code)| (status, code));
+                if let Some((status, code)) = oddities.refused_manifests.or(of_family) {
+                    return error(status, code);
+                }
                 let digest = Digest::of(&request.body).to_string();
                 if name.contains(':') && name != digest {
                     return error(400, "DIGEST_INVALID");

@@ -147,33 +147,34 @@ pub(super) fn rate_limited(
 
 /// Any other status.
 pub(super) fn status(asked: &Asked, status: u16, errors: &ServerErrors) -> Option<Advice> {
-    use OciErrorCode::{ManifestInvalid, ManifestUnverified, Unsupported};
     let host = Host::of(asked);
     let said = said(errors);
     if let Some(advice) = common(&host, &said) {
         return Some(advice);
     }
     match status {
-        // An index may be refused for what it lists.
-        400 | 405 | 406 | 415 | 422
-            if asked.action.starts_with("push manifest")
-                && (status == 405
-                    || status == 415
-                    || [ManifestInvalid, ManifestUnverified, Unsupported]
-                        .into_iter()
-                        .any(|c| errors.has(c))) =>
-        {
-            Some(
-                "the registry may take one format of manifests alone: write the image in the other one \
-                 (oci-mediatypes=true or false), and without attestations"
-                    .into(),
-            )
-        }
+        _ if is_of_manifest_type(asked, status, errors) => Some(
+            "the registry may take one format of manifests alone: write the image in the other one \
+             (oci-mediatypes=true or false), and without attestations"
+                .into(),
+        ),
         413 => Some("a server before the registry limits what one request may carry; raise its limit".into()),
         507 => Some("the registry has no room left".into()),
         500..=599 => Some("the fault is at the registry; try again later".into()),
         _ => None,
     }
+}
+
+/// Whether a manifest may have been refused for its media type, or an index for what it lists.
+pub(super) fn is_of_manifest_type(asked: &Asked, status: u16, errors: &ServerErrors) -> bool {
+    use OciErrorCode::{ManifestInvalid, ManifestUnverified, Unsupported};
+    let codes = [ManifestInvalid, ManifestUnverified, Unsupported];
+    asked.action.starts_with("push manifest")
+        && match status {
+            405 | 415 => true,
+            400 | 406 | 422 => codes.into_iter().any(|code| errors.has(code)),
+            _ => false,
+        }
 }
 
 /// Whether it is room that is missing: no waiting helps then, whatever the status.

@@ -307,6 +307,30 @@ impl RequestError {
         }
     }
 
+    /// Whether a registry may have refused a manifest for its media type.
+    pub(crate) fn is_of_manifest_type(&self) -> bool {
+        let Self::Status { asked, status, errors, .. } = self else { return false };
+        advice::is_of_manifest_type(asked, *status, errors)
+    }
+
+    /// The text of a [`Self::Status`] without what to do about it; of any other the whole text.
+    pub(crate) fn without_advice(&self) -> String {
+        match self {
+            Self::Status { asked, .. } => format!("cannot {asked}: {}", self.refusal()),
+            other => other.to_string(),
+        }
+    }
+
+    /// What the registry says, in [`Self::Status`]; of any other the whole text.
+    pub(crate) fn refusal(&self) -> String {
+        match self {
+            Self::Status { status, errors, .. } => {
+                format!("the registry answers with status {status}{errors}")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Whether no connection was made at all (refused, unknown host).
     pub(crate) fn never_connected(&self) -> bool {
         matches!(self, Self::Unreachable { connecting: true, .. })

@@ -11,8 +11,8 @@ use registry_client::{
     copy::CopyOptions,
     credentials::Store,
     descriptor::Descriptor,
-    manifest::Manifest,
-    media_type::MediaType,
+    manifest::{Index, Manifest, Manifests},
+    media_type::{Family, MediaType},
     platform::Platform,
     pull::PullError,
     push::{BlobOutcome, BlobPush, BlobSource, ImagePush, Mount, PushBlobOptions, PushError, PushStep},
@@ -86,7 +86,8 @@ fn image(noise_length: usize) -> (ImagePush, Manifest) {
         annotations: Default::default(),
     };
     let bytes = Bytes::from(serde_json::to_vec(&manifest).unwrap());
-    (ImagePush { blobs, children: Vec::new(), manifest: (MediaType::OciManifest, bytes) }, manifest)
+    let manifests = Manifests { children: Vec::new(), top: (MediaType::OciManifest, bytes) };
+    (ImagePush { blobs, manifests, convert: false }, manifest)
 }
 
 /// Pushes an image twice and pulls it back.
@@ -114,7 +115,7 @@ async fn round_trip(client: &Client, target: &Reference) {
     assert_eq!(client.resolve(target).await.unwrap(), pushed);
     let pulled = client.image(target, &Platform::new("linux", "amd64")).await.unwrap();
     assert_eq!(pulled.manifest, manifest);
-    assert_eq!(pulled.manifest_bytes.bytes, image.manifest.1);
+    assert_eq!(pulled.manifest_bytes.bytes, image.manifests.top.1);
     let by_digest = target.without_identifier().with_digest(pushed.digest);
     assert_eq!(client.manifest(&by_digest).await.unwrap(), pulled.manifest_bytes);
     for layer in &pulled.manifest.layers {
@@ -355,6 +356,42 @@ async fn referrers_and_copies() {
     }
 }
 
+/// What we write for a registry that takes one family alone is taken by a real one, and read by skopeo.
+#[tokio::test]
+async fn both_families() {
+    if !have("docker-registry") || !have("skopeo") {
+        return;
+    }
+    let registry = DockerRegistry::start(&Auth::None);
+    let directory = tempfile::tempdir().unwrap();
+    let (client, auth_file) = (client(Store::default()), directory.path().join("auth.json"));
+    std::fs::write(&auth_file, "{}").unwrap();
+    let (mut image, manifest) = image(1 << 20);
+    let child = image.manifests.top.clone();
+    let mut entry = Descriptor::of(child.0.clone(), &child.1);
+    entry.platform = Some(Platform::new("linux", "amd64"));
+    let index = Index { manifests: vec![entry], ..Index::empty() };
+    let index = Bytes::from(serde_json::to_vec(&index).unwrap());
+    image.manifests = Manifests { children: vec![child], top: (MediaType::OciIndex, index) };
+    for family in [Family::Docker, Family::Oci] {
+        image.manifests = image.manifests.converted(family).unwrap().manifests;
+        let target = reference(&registry, &format!("app:{family}"));
+        let nothing: registry_client::push::OnStep = Arc::new(|_, _| {});
+        let pushed = client.push_image(std::slice::from_ref(&target), &image, nothing).await.unwrap();
+        assert_eq!(pushed.media_type, family.index());
+        let pulled = client.image(&target, &Platform::new("linux", "amd64")).await.unwrap();
+        assert_eq!(pulled.indexes[0].descriptor, pushed);
+        assert_eq!(pulled.manifest.media_type, Some(family.manifest()));
+        let url = format!("docker://{target}");
+        let config = skopeo(&["inspect", "--config", "--raw", "--tls-verify=false", &url], &auth_file);
+        assert_eq!(Descriptor::of(family.config(), &config), pulled.manifest.config);
+        let layers: Vec<_> = pulled.manifest.layers.iter().map(|layer| layer.digest).collect();
+        assert_eq!(layers, manifest.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>());
+        let copy = format!("dir:{}", directory.path().join(family.to_string()).display());
+        skopeo(&["copy", "--src-tls-verify=false", &url, &copy], &auth_file);
+    }
+}
+
 /// `skopeo`, with its standard output.
 fn skopeo(arguments: &[&str], auth_file: &Path) -> Vec<u8> {
     let mut command = Command::new("skopeo");
@@ -382,7 +419,7 @@ async fn skopeo_reads_what_we_push_and_we_read_what_it_pushes() {
     let pushed = client.push_image(std::slice::from_ref(&target), &image, Arc::new(|_, _| {})).await.unwrap();
     let url = format!("docker://{target}");
     let raw = skopeo(&["inspect", "--raw", "--tls-verify=false", &url], &auth_file);
-    assert_eq!(raw, image.manifest.1);
+    assert_eq!(raw, image.manifests.top.1);
     let copy = format!("dir:{}", directory.path().join("copy").display());
     skopeo(&["copy", "--src-tls-verify=false", &url, &copy], &auth_file);
     for descriptor in manifest.layers.iter().chain([&manifest.config]) {

@@ -13,7 +13,7 @@ use proxy::{KINDS, Proxy, Random};
 use registry_client::{
     client::{Client, ClientOptions, RangePolicy, RetryPolicy},
     descriptor::Descriptor,
-    manifest::Manifest,
+    manifest::{Manifest, Manifests},
     media_type::MediaType,
     platform::Platform,
     pull::PullError,
@@ -84,8 +84,8 @@ fn image(seed: u64) -> Image {
     });
     let push = ImagePush {
         blobs: push.collect(),
-        children: Vec::new(),
-        manifest: (MediaType::OciManifest, manifest),
+        manifests: Manifests { children: Vec::new(), top: (MediaType::OciManifest, manifest) },
+        convert: false,
     };
     Image { push, blobs }
 }
@@ -93,7 +93,7 @@ fn image(seed: u64) -> Image {
 /// Pulls all of an image. Whatever comes without an error must be what was pushed.
 async fn pull(client: &Client, reference: &Reference, image: &Image) -> Result<(), PullError> {
     let pulled = client.image(reference, &Platform::new("linux", "amd64")).await?;
-    assert_eq!(pulled.manifest_bytes.bytes, image.push.manifest.1, "{reference}: another manifest");
+    assert_eq!(pulled.manifest_bytes.bytes, image.push.manifests.top.1, "{reference}: another manifest");
     let descriptors = pulled.manifest.layers.iter().chain([&pulled.manifest.config]);
     let blobs = descriptors.map(|descriptor| async {
         let bytes = client.blob_bytes(reference, descriptor, 1 << 20).await?;

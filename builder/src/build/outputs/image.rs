@@ -10,7 +10,7 @@ use crate::export::Bundle;
 use crate::layer::Compression;
 use crate::progress::Event;
 use crate::progress::measure::Wait;
-use crate::push::push;
+use crate::push::{Destination, push};
 use crate::registry;
 use crate::request::Output;
 use registry_client::client::Client;
@@ -59,7 +59,10 @@ impl Made<'_> {
             let bundle = self.settled(self.bundle(output, kept, GZIP, names).await?).await?;
             let mount = self.mount_from(&bundle, names);
             let asked = Instant::now();
-            let pushed = push(client, self.store, &bundle, names, &mount, self.progress, step).await;
+            // Who asks for media types, or for annotations, gets them or an error.
+            let convert = output.oci_mediatypes.is_none() && output.annotations.is_empty();
+            let destination = Destination { references: names, mount_from: &mount, convert };
+            let pushed = push(client, self.store, &bundle, destination, self.progress, step).await;
             self.progress.waited(step, Wait::Network, asked);
             pushed.map_err(failed("registry"))
         }

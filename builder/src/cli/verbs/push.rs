@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::export::{self, Bundle, ExportError, Options, Package};
 use crate::image::{Dialect, Document, StoredImage};
 use crate::layer::Compression;
-use crate::push::push;
+use crate::push::{Destination, push};
 use crate::registry;
 use crate::store::Store;
 use registry_client::descriptor::Descriptor;
@@ -64,7 +64,8 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
         let mount = layers.map(|layer| (layer.descriptor.digest, from.clone())).collect();
         let client = registry::client(environment);
         let references = std::slice::from_ref(&reference);
-        let pushed = push(&client, &store, &bundle, references, &mount, progress, step).await;
+        let destination = Destination { references, mount_from: &mount, convert: true };
+        let pushed = push(&client, &store, &bundle, destination, progress, step).await;
         registry::tell_warnings(&client, progress);
         Ok(pushed?.0.digest)
     })?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bases;
 pub(crate) mod differences;
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod lab;
