@@ -92,7 +92,7 @@ pub fn parse_with_checks(source: &[u8], checks: Option<&str>) -> Result<Parsed, 
     }
     let dockerfile = file.dockerfile;
     let (checks, mut warnings) = lint::settings(dockerfile.directives.check.as_ref(), checks, &mut errors);
-    let subject = Subject { dockerfile: &dockerfile, source, empty_continuations: &empty_continuations };
+    let subject = Subject::new(&dockerfile, source, &empty_continuations);
     warnings.extend(lint::run(&subject, &checks));
     warnings.extend(frontend);
     warnings.sort_by_key(|d| d.span);

@@ -2,7 +2,6 @@
 
 use super::{Guide, Report, Rule, Subject};
 use crate::span::LineIndex;
-use std::collections::BTreeMap;
 
 pub(super) const RULE: Rule = Rule { name: "DuplicateStageName", check, guide: &GUIDE };
 
@@ -14,15 +13,19 @@ const GUIDE: Guide = Guide {
 };
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
-    let mut seen = BTreeMap::new();
+    let stages = &subject.dockerfile.stages;
     let mut index = None;
-    for stage in subject.stages() {
-        let Some(name) = &stage.from.name else { continue };
-        let Some(first) = seen.insert(name.text.to_lowercase(), name.span) else { continue };
+    for &(first, second) in &subject.names().again {
+        let stage = &stages[second];
+        let (Some(first), Some(name)) = (&stages[first].from.name, &stage.from.name) else { continue };
         let index = index.get_or_insert_with(|| LineIndex::new(subject.source));
+        let line = index.locate(first.span.start).line;
         let message = format!("a second stage is named \"{}\"", name.text);
-        let help =
-            format!("line {} defines the other one; rename one of them", index.locate(first.start).line);
-        report.add(&stage.comments, name.span, message, help);
+        report.add(
+            &stage.comments,
+            name.span,
+            message,
+            format!("line {line} defines the other one; rename one of them"),
+        );
     }
 }

@@ -15,7 +15,7 @@ const GUIDE: Guide = Guide {
 };
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
-    let parents = subject.parents();
+    let parents = &subject.names().parents;
     let mut has_shell: Vec<bool> = Vec::with_capacity(parents.len());
     for (stage, parent) in subject.stages().zip(parents) {
         let mut shell = parent.is_some_and(|parent| has_shell[parent]);

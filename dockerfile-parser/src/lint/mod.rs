@@ -38,6 +38,8 @@ use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage, Word};
 use crate::diagnostic::Diagnostic;
 use crate::expand::Expander;
 use crate::span::Span;
+use std::cell::OnceCell;
+use std::collections::HashMap;
 
 /// A check of a file's text.
 pub(crate) struct Rule {
@@ -100,6 +102,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) source: &'a [u8],
     /// For each instruction with empty lines in its continuation the first of them, and the comments above it.
     pub(crate) empty_continuations: &'a [(Span, Vec<String>)],
+    /// Filled by the first rule that asks.
+    names: OnceCell<StageNames>,
 }
 
 /// Collects the findings of one rule after the other.
@@ -174,6 +178,14 @@ pub fn rule_names() -> Vec<&'static str> {
 }
 
 impl<'a> Subject<'a> {
+    pub(crate) fn new(
+        dockerfile: &'a Dockerfile,
+        source: &'a [u8],
+        empty_continuations: &'a [(Span, Vec<String>)],
+    ) -> Self {
+        Self { dockerfile, source, empty_continuations, names: OnceCell::new() }
+    }
+
     fn stages(&self) -> impl Iterator<Item = &'a Stage> {
         self.dockerfile.stages.iter()
     }
@@ -213,17 +225,43 @@ impl<'a> Subject<'a> {
         known
     }
 
+    /// How the stages are named.
+    fn names(&self) -> &StageNames {
+        self.names.get_or_init(|| StageNames::new(&self.dockerfile.stages))
+    }
+}
+
+/// How stages are named, and which are built from which. Names are compared without case.
+struct StageNames {
+    /// In lower case, each with the first stage of that name.
+    first: HashMap<String, usize>,
     /// For each stage the earlier stage it is built from.
-    fn parents(&self) -> Vec<Option<usize>> {
-        let mut names = std::collections::BTreeMap::new();
-        let mut parents = Vec::with_capacity(self.dockerfile.stages.len());
-        for (i, stage) in self.dockerfile.stages.iter().enumerate() {
-            parents.push(names.get(&stage.from.image.text.to_lowercase()).copied());
-            if let Some(name) = &stage.from.name {
-                names.insert(name.text.to_lowercase(), i);
+    parents: Vec<Option<usize>>,
+    /// Stages that have the name of an earlier one, with the last of these.
+    again: Vec<(usize, usize)>,
+}
+
+impl StageNames {
+    fn new(stages: &[Stage]) -> Self {
+        let mut names = Self {
+            first: HashMap::with_capacity(stages.len()),
+            parents: Vec::with_capacity(stages.len()),
+            again: Vec::new(),
+        };
+        let mut last: HashMap<String, usize> = HashMap::with_capacity(stages.len());
+        for (number, stage) in stages.iter().enumerate() {
+            names.parents.push(last.get(&stage.from.image.text.to_lowercase()).copied());
+            let Some(name) = &stage.from.name else { continue };
+            let name = name.text.to_lowercase();
+            match last.get_mut(&name) {
+                Some(earlier) => names.again.push((std::mem::replace(earlier, number), number)),
+                None => {
+                    names.first.insert(name.clone(), number);
+                    last.insert(name, number);
+                }
             }
         }
-        parents
+        names
     }
 }
 

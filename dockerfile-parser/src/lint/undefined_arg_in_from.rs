@@ -19,6 +19,9 @@ fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
     let expander = Expander::new(subject.dockerfile.directives.escape);
     for stage in subject.stages() {
         for word in [Some(&stage.from.image), stage.from.platform.as_ref()].into_iter().flatten() {
+            if !word.text.contains('$') {
+                continue;
+            }
             let lookup = |name: &str| names().any(|known| known == name).then(String::new);
             // What cannot be expanded is an error of whoever does it.
             let Ok(expanded) = expander.word(&word.text, &lookup) else { continue };

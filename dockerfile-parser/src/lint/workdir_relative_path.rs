@@ -13,7 +13,7 @@ const GUIDE: Guide = Guide {
 };
 
 fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
-    let parents = subject.parents();
+    let parents = &subject.names().parents;
     let mut has_workdir: Vec<bool> = Vec::with_capacity(parents.len());
     for (stage, parent) in subject.stages().zip(parents) {
         let mut set = parent.is_some_and(|parent| has_workdir[parent]);

@@ -80,6 +80,10 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
 /// The `from=` of a mount, which is what it says before names have values too. `None` also for a mount that [`check`]
 /// refuses.
 pub fn from(spec: &str) -> Option<String> {
+    // Keys have their letters in any case.
+    if !spec.as_bytes().windows(4).any(|key| key.eq_ignore_ascii_case(b"from")) {
+        return None;
+    }
     let texts = fields::split(spec).ok()?;
     Fields::read(&texts, &mut |_| Ok(Value::Unknown)).ok()?.text(Key::From)
 }
