@@ -6,14 +6,16 @@
 mod file;
 mod helper;
 mod key;
+mod lock;
 
 pub use helper::HelperError;
 
 use crate::auth::Credentials;
 use file::AuthFile;
+use lock::Lock;
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -44,6 +46,12 @@ pub enum CredentialsError {
         path: PathBuf,
         /// The cause, which is part of this error's text.
         source: io::Error,
+    },
+    /// Another program keeps the file from being changed.
+    #[error("{} is being changed by another program; try again when it has ended", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// A credential helper failed.
     #[error(transparent)]
@@ -93,6 +101,8 @@ pub struct Store {
     pub helper_directories: Vec<PathBuf>,
     /// How long a helper may take.
     pub helper_timeout: Duration,
+    /// How long a login waits while another changes the file.
+    pub lock_timeout: Duration,
     /// Credentials that are in no file; they go before the files.
     pub fixed: BTreeMap<String, Credentials>,
     /// What is read before the files; nothing is written there.
@@ -107,6 +117,7 @@ impl Default for Store {
             write: None,
             helper_directories: Vec::new(),
             helper_timeout: Duration::from_secs(60),
+            lock_timeout: Duration::from_secs(20),
             fixed: BTreeMap::new(),
             text: None,
         }
@@ -162,19 +173,20 @@ impl Store {
             return Err(CredentialsError::NotKept);
         }
         let path = self.write_path()?;
-        let mut file = AuthFile::read(path)?.unwrap_or_else(|| AuthFile::empty(path));
         let key = key::canonical(registry);
-        if let Some(name) = file.helper_for(registry, None) {
-            self.helper(&name).store(&key, credentials).await?;
+        // A helper may ask its user for something, so it runs before the file is locked.
+        let helper = AuthFile::read(path)?.and_then(|file| file.helper_for(registry, None));
+        if let Some(name) = &helper {
+            self.helper(name).store(&key, credentials).await?;
+        }
+        self.change(path, |file| {
             // Docker leaves an empty entry, by which `docker logout` knows the registry; a password beside it would be
             // the stale one of an earlier login.
-            file.set(&key, None);
-            file.write()?;
-            return Ok(Kept::Helper(name));
-        }
-        file.set(&key, Some(credentials));
-        file.write()?;
-        Ok(Kept::File(path.to_owned()))
+            file.set(&key, helper.is_none().then_some(credentials));
+            Ok(((), true))
+        })
+        .await?;
+        Ok(helper.map_or_else(|| Kept::File(path.to_owned()), Kept::Helper))
     }
 
     /// Forgets the credentials of a registry; tells where they were. Nothing is told if there were none.
@@ -193,14 +205,37 @@ impl Store {
                 from.push(Kept::Helper(name));
             }
         }
-        let had_secret = file.credentials(registry, None)?.is_some();
-        if file.remove(registry) {
-            file.write()?;
-            if had_secret {
-                from.push(Kept::File(path.to_owned()));
-            }
+        // A file without an entry may be one that is not ours to change.
+        if !file.remove(registry) {
+            return Ok(from);
+        }
+        let removed = self.change(path, |file| {
+            let had_secret = file.credentials(registry, None)?.is_some();
+            let removed = file.remove(registry);
+            Ok((removed && had_secret, removed))
+        });
+        if removed.await? {
+            from.push(Kept::File(path.to_owned()));
         }
         Ok(from)
+    }
+
+    /// Changes the file `path` as it is now, while nobody else does. `change` says, beside its result, whether there is
+    /// anything to write.
+    async fn change<T>(
+        &self,
+        path: &Path,
+        change: impl FnOnce(&mut AuthFile) -> Result<(T, bool), CredentialsError>,
+    ) -> Result<T, CredentialsError> {
+        // A symbolic link (people keep such files in a repository) stays, and what it points to is replaced.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let _lock = Lock::take(&target, self.lock_timeout).await?;
+        let mut file = AuthFile::read(&target)?.unwrap_or_else(|| AuthFile::empty(&target));
+        let (result, changed) = change(&mut file)?;
+        if changed {
+            file.write()?;
+        }
+        Ok(result)
     }
 
     fn write_path(&self) -> Result<&Path, CredentialsError> {

@@ -135,25 +135,22 @@ impl AuthFile {
         auths.len() < before
     }
 
-    /// Writes the file in one step, readable by its owner only.
+    /// Writes the file in one step, readable by its owner only. Its directory is there; it is no symbolic link.
     pub(super) fn write(&self) -> Result<(), CredentialsError> {
         self.replace().map_err(|source| CredentialsError::Write { path: self.path.clone(), source })
     }
 
     fn replace(&self) -> io::Result<()> {
-        // A symbolic link (people keep such files in a repository) stays, and what it points to is replaced.
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let directory = match path.parent() {
+        let directory = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        fs::create_dir_all(directory)?;
         // Mode 0600 from the start.
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         serde_json::to_writer_pretty(&mut file, &self.json)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
+        file.persist(&self.path)?;
         Ok(())
     }
 }

@@ -176,13 +176,57 @@ async fn saving_keeps_all_else() {
     assert_eq!(keys, ["zeta", "auths", "HttpHeaders", "alpha"]);
     assert_eq!(json["auths"]["old.io"]["email"], "x");
     assert_eq!(fs::metadata(home.path()).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(home.directory.path()).unwrap().count(), 1, "nothing temporary is left");
+    let left: std::collections::BTreeSet<_> =
+        fs::read_dir(home.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["config.json".into(), "config.json.lock".into()].into(), "nothing temporary is left");
 
     let token = Credentials::IdentityToken("refresh".into());
     home.store.save("new.io:5000", &token).await.unwrap();
     assert_eq!(home.get("new.io:5000").await.unwrap(), Some(token));
     let error = home.store.save("new.io", &Credentials::RegistryToken("t".into())).await.unwrap_err();
     assert!(matches!(error, CredentialsError::NotKept), "{error}");
+}
+
+/// As processes of their own would: each has the file open for itself.
+#[test]
+fn logins_and_logouts_at_once_lose_nothing() {
+    let home = Home::new(Some(json!({ "auths": { "gone.io": { "auth": "bWU6eA==" } } })));
+    let start = std::sync::Barrier::new(16);
+    let rounds = 8;
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let (store, start) = (&home.store, &start);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                start.wait();
+                for round in 0..rounds {
+                    let name = format!("r{thread}-{round}.io");
+                    let credentials = Credentials::password("me", &name);
+                    runtime.block_on(store.save(&name, &credentials)).unwrap();
+                    runtime.block_on(store.erase("gone.io")).unwrap();
+                }
+            });
+        }
+    });
+    let json = home.json();
+    let kept = json["auths"].as_object().unwrap();
+    assert_eq!(kept.len(), 16 * rounds, "{:?}", kept.keys());
+    assert!(!kept.contains_key("gone.io"));
+}
+
+#[tokio::test]
+async fn a_file_that_another_program_changes() {
+    let mut home = Home::new(None);
+    home.store.lock_timeout = Duration::from_millis(50);
+    let lock = fs::File::create(home.directory.path().join("config.json.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let credentials = Credentials::password("me", "x");
+    let error = home.store.save("r.io", &credentials).await.unwrap_err();
+    assert!(matches!(error, CredentialsError::Busy { .. }), "{error}");
+    assert!(!home.path().exists());
+    drop(lock);
+    home.store.save("r.io", &credentials).await.unwrap();
+    assert_eq!(home.get("r.io").await.unwrap(), Some(credentials));
 }
 
 #[tokio::test]
