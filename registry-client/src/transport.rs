@@ -11,6 +11,7 @@ mod exchange;
 mod http;
 mod origin;
 mod registry;
+pub(crate) mod secrets;
 mod sending;
 mod token;
 mod trust;
@@ -27,6 +28,7 @@ use crate::{
 };
 use http::HttpClients;
 use retry::RetryPolicy;
+use secrets::Secrets;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -114,6 +116,7 @@ impl Default for RangePolicy {
 pub(crate) struct Transport {
     pub(crate) options: ClientOptions,
     pub(crate) warnings: Warnings,
+    secrets: Arc<Secrets>,
     http: HttpClients,
     configuration: OnceLock<Configuration>,
     registries: Mutex<BTreeMap<(String, bool), Arc<Registry>>>,
@@ -121,9 +124,11 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(options: ClientOptions) -> Self {
+        let secrets: Arc<Secrets> = Arc::default();
         Self {
             options,
-            warnings: Warnings::default(),
+            warnings: Warnings::new(secrets.clone()),
+            secrets,
             http: HttpClients::default(),
             configuration: OnceLock::new(),
             registries: Mutex::default(),

@@ -43,7 +43,7 @@ pub(crate) enum Target {
 pub(crate) enum Body {
     Empty,
     Bytes(Bytes),
-    /// Bytes that no other host may see.
+    /// A form that no other host may see.
     Secret(Bytes),
     /// What the source gives, and how much that is, if it is known.
     Source {
@@ -315,6 +315,7 @@ impl Transport {
         // The status says enough if the text behind it cannot be read.
         let body = read(&mut response, ERROR_LIMIT, self.options.idle_timeout, asked).await;
         let body = body.map(|(body, _)| body).unwrap_or_default();
-        Err(RequestError::of_answer(asked, status, response.headers(), &body, had_credentials))
+        let error = RequestError::of_answer(asked, status, response.headers(), &body, had_credentials);
+        Err(error.masked(&self.secrets))
     }
 }

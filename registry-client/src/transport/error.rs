@@ -3,10 +3,12 @@
 use super::{
     advice,
     limits::{RateLimit, wanted_pause},
+    secrets::Secrets,
 };
 use crate::{auth::challenge, configuration::ConfigurationError, credentials::CredentialsError};
 use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 use reqwest::{StatusCode, header::HeaderMap};
+use serde_json::Value;
 use std::{
     error::Error as StdError,
     fmt, io,
@@ -60,6 +62,16 @@ impl ServerErrors {
         }
     }
 
+    /// The same without the secrets.
+    fn masked(self, secrets: &Secrets) -> Self {
+        let errors = self.errors.into_vec().into_iter().map(|error| OciError {
+            message: secrets.mask(&error.message),
+            detail: masked(error.detail, secrets),
+            ..error
+        });
+        Self { errors: errors.collect(), text: secrets.mask(&self.text).into() }
+    }
+
     /// Whether `code` is among the errors.
     pub fn has(&self, code: OciErrorCode) -> bool {
         self.errors.iter().any(|error| error.code == code)
@@ -89,14 +101,32 @@ impl fmt::Display for ServerErrors {
     }
 }
 
+/// The texts of a JSON value without the secrets.
+fn masked(value: Value, secrets: &Secrets) -> Value {
+    match value {
+        Value::String(text) => Value::String(secrets.mask(&text)),
+        Value::Array(values) => values.into_iter().map(|value| masked(value, secrets)).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (secrets.mask(&name), masked(value, secrets))).collect()
+        }
+        other => other,
+    }
+}
+
 /// A server's text, bounded, on one line, and without anything a terminal would obey.
 pub(crate) fn printable(text: &str) -> String {
-    let mut out: String =
-        text.chars().take(TEXT_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut out: String = text.chars().take(TEXT_LIMIT).map(|c| if is_obeyed(c) { ' ' } else { c }).collect();
     if text.chars().nth(TEXT_LIMIT).is_some() {
         out.push_str("...");
     }
     out
+}
+
+/// Whether a terminal does something at this character: a control, or one that changes the direction of the text, by
+/// which a line can read differently from what it says.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Why a request had no good answer.
@@ -371,6 +401,19 @@ impl RequestError {
             }
             status => Self::Status { asked, status: status.as_u16(), errors, retry_after },
         }
+    }
+
+    /// The same, with none of the secrets in what the server says.
+    pub(super) fn masked(mut self, secrets: &Secrets) -> Self {
+        if let Self::Unauthorized { errors, .. }
+        | Self::Denied { errors, .. }
+        | Self::NotFound { errors, .. }
+        | Self::RateLimited { errors, .. }
+        | Self::Status { errors, .. } = &mut self
+        {
+            *errors = std::mem::take(errors).masked(secrets);
+        }
+        self
     }
 
     /// Sorts an error of the HTTP library.

@@ -96,13 +96,18 @@ impl Transport {
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
+        self.secrets.note_headers(request.headers());
         let sending = Arc::new(Sending::default());
         match &call.body {
             Body::Empty if bodyless => {}
             Body::Empty => {
                 request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
-            Body::Bytes(bytes) | Body::Secret(bytes) => *request.body_mut() = Some(bytes.clone().into()),
+            Body::Bytes(bytes) => *request.body_mut() = Some(bytes.clone().into()),
+            Body::Secret(form) => {
+                self.secrets.note_form(form);
+                *request.body_mut() = Some(form.clone().into());
+            }
             Body::Source { source, length } => {
                 let opened = source.open().await;
                 let stream =

@@ -1,10 +1,10 @@
 //! `Warning` headers (distribution-spec, "Warnings"): what a registry wants the user to read.
 
-use super::{error::printable, limits::RateLimit};
+use super::{error::printable, limits::RateLimit, secrets::Secrets};
 use reqwest::header::HeaderMap;
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Warnings kept at most; a registry may send one with each answer.
@@ -25,9 +25,15 @@ pub(crate) struct Warnings {
     collected: Mutex<BTreeSet<Warning>>,
     /// Registries whose limit was told.
     told_low_limits: Mutex<BTreeSet<String>>,
+    secrets: Arc<Secrets>,
 }
 
 impl Warnings {
+    /// Collects warnings in which none of `secrets` shows.
+    pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     pub(crate) fn collect(&self, registry: &str, headers: &HeaderMap) {
         for value in headers.get_all(reqwest::header::WARNING) {
             let Some(text) = value.to_str().ok().and_then(text) else { continue };
@@ -49,9 +55,10 @@ impl Warnings {
 
     /// Adds what the user should know about a registry.
     pub(crate) fn add(&self, registry: &str, text: &str) {
+        let text = printable(&self.secrets.mask(text));
         let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
         if collected.len() < LIMIT {
-            collected.insert(Warning { registry: registry.to_owned(), text: printable(text) });
+            collected.insert(Warning { registry: registry.to_owned(), text });
         }
     }
 

@@ -9,7 +9,8 @@ use crate::{
     push::{BlobSource, Mount, PushBlobOptions, PushError},
     reference::Reference,
     testing::{
-        FakeRegistry, Oddities, Reply, Server, TokenServer, client, client_with, options, tokens::TokenRules,
+        FakeRegistry, Oddities, Reply, Server, TokenServer, client, client_with, http::Request, options,
+        tokens::TokenRules,
     },
     transport::{Origin, Scopes, Transport, error::Asked, token},
 };
@@ -82,7 +83,7 @@ async fn a_password_gets_a_token() {
         .unwrap();
     assert_eq!(tokens.server.take_log()[0].query("account"), ["me"]);
 
-    let wrong = client_with(store(&registry, Credentials::password("me", "wrong")));
+    let wrong = client_with(store(&registry, Credentials::password("me", "not it")));
     let error = request_error(wrong.manifest(&reference).await.unwrap_err());
     assert!(matches!(error, RequestError::Unauthorized { had_credentials: true, .. }), "{error}");
     let text = error.to_string();
@@ -231,6 +232,77 @@ async fn basic() {
         let error = client_with(store(&registry, credentials)).manifest(&reference).await.unwrap_err();
         assert!(matches!(request_error(error), RequestError::Unauthorized { .. }));
     }
+}
+
+/// Says all that it was sent, in an error and in a warning.
+fn echo(status: u16, request: &Request) -> Reply {
+    let sent = request.header("authorization").unwrap_or("nothing");
+    let form = String::from_utf8_lossy(&request.body);
+    let text = format!("bad header: Authorization: {sent}; bad form: {form}; \"p\u{e4}ss: word\" is wrong");
+    let errors =
+        serde_json::json!({"errors": [{"code": "DENIED", "message": text, "detail": {"sent": [text]}}]});
+    Reply::new(status).header("Warning", format!("299 - \"it was {sent}\"")).body(errors.to_string())
+}
+
+/// Wants a password, and then says what it was.
+fn echo_password(status: u16) -> impl Fn(&Request) -> Reply {
+    move |request| {
+        let reply = match request.header("authorization") {
+            None if request.method == "GET" => Reply::new(401),
+            _ => echo(status, request),
+        };
+        reply.header("WWW-Authenticate", "Basic realm=\"test\"")
+    }
+}
+
+fn without_secrets(text: &str) {
+    for secret in ["bWU6cMOkc3M6IHdvcmQ", "p\u{e4}ss: word", "p%C3%A4ss%3A+word", "token-1"] {
+        assert!(!text.contains(secret), "{secret} is in {text}");
+    }
+    assert!(text.contains("<redacted>"), "{text}");
+}
+
+#[tokio::test]
+async fn what_was_sent_is_in_no_message() {
+    for status in [400, 401, 403, 404, 429, 500] {
+        let registry = Server::start(echo_password(status)).await;
+        let reference = format!("{}/a", registry.address).parse().unwrap();
+        let credentials = Store::of(&registry.address, Credentials::password("me", "p\u{e4}ss: word"));
+        let client = client_with(credentials);
+        let error = request_error(client.manifest(&reference).await.unwrap_err());
+        without_secrets(&error.to_string());
+        without_secrets(&format!("{error:?}"));
+        client.take_warnings().iter().for_each(|warning| without_secrets(&warning.text));
+    }
+}
+
+#[tokio::test]
+async fn what_a_token_server_got_is_in_no_message() {
+    for credentials in
+        [Credentials::password("me", "p\u{e4}ss: word"), Credentials::IdentityToken("p\u{e4}ss: word".into())]
+    {
+        let tokens = Server::start(echo_password(401)).await;
+        let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.address);
+        let registry =
+            Server::start(move |_: &_| Reply::new(401).header("WWW-Authenticate", &challenge)).await;
+        let reference = format!("{}/a", registry.address).parse().unwrap();
+        let client = client_with(Store::of(&registry.address, credentials));
+        let error = request_error(client.manifest(&reference).await.unwrap_err());
+        without_secrets(&error.to_string());
+        without_secrets(&format!("{error:?}"));
+    }
+    let rules = TokenRules { password: Some(("me", "p\u{e4}ss: word")), ..TokenRules::default() };
+    let tokens = TokenServer::start(rules).await;
+    let challenge = tokens.challenge("");
+    let registry = Server::start(move |request: &Request| match request.header("authorization") {
+        None => Reply::new(401).header("WWW-Authenticate", &challenge),
+        Some(_) => echo(403, request),
+    })
+    .await;
+    let reference = format!("{}/a", registry.address).parse().unwrap();
+    let client = client_with(Store::of(&registry.address, Credentials::password("me", "p\u{e4}ss: word")));
+    without_secrets(&client.manifest(&reference).await.unwrap_err().to_string());
+    without_secrets(&client.take_warnings()[0].text);
 }
 
 #[tokio::test]

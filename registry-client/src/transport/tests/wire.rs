@@ -7,6 +7,7 @@ use crate::{
     credentials::Store,
     push::{BlobSource, PushBlobOptions},
     testing::{FakeRegistry, Oddities, Reply, Server, client, client_with, options},
+    transport::error::is_obeyed,
 };
 use std::{
     sync::atomic::Ordering,
@@ -169,11 +170,13 @@ async fn warnings_are_collected_once() {
 
 #[tokio::test]
 async fn hostile_texts_are_made_harmless() {
-    let server =
-        Server::start(|_: &_| Reply::new(400).body(format!("\u{1b}[2J\n{}", "x".repeat(10_000)))).await;
+    // "\u{202e}" makes what follows read from the right, "\u{2066}" begins a text of its own direction.
+    let hostile = format!("\u{1b}[2J\n\u{202e}\u{2066}\u{200f}\u{2028}{}", "x".repeat(10_000));
+    let server = Server::start(move |_: &_| Reply::new(400).body(hostile.clone())).await;
     let reference = format!("{}/a", server.address).parse().unwrap();
     let text = client().manifest(&reference).await.unwrap_err().to_string();
-    assert!(text.len() < 1000 && !text.contains(char::is_control), "{text:?}");
+    assert!(text.len() < 1000 && text.contains("[2J     xxx"), "{text:?}");
+    assert!(!text.contains(is_obeyed) && text.is_ascii(), "{text:?}");
 }
 
 #[tokio::test]
