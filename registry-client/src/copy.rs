@@ -105,8 +105,9 @@ impl Client {
         self.gather(source, top, 0, &mut contents).await?;
         let mut pushed = None;
         // Each target is asked for what it has, and where it can mount from.
-        for target in targets {
-            let image = ImagePush { convert, ..self.image_push(source, target, top, &contents) };
+        for (done, target) in targets.iter().enumerate() {
+            let image = self.image_push(source, &targets[..done], target, top, &contents);
+            let image = ImagePush { convert, ..image };
             pushed = Some(self.push_image(std::slice::from_ref(target), &image, on_step.clone()).await?);
         }
         Ok(pushed.ok_or(PushError::NoReference)?)
@@ -153,19 +154,19 @@ impl Client {
         })
     }
 
+    /// What one target gets; `filled` are those that have it already.
     fn image_push(
         &self,
         source: &Reference,
+        filled: &[Reference],
         target: &Reference,
         top: &ManifestBytes,
         contents: &Contents,
     ) -> ImagePush {
-        let same_registry = source.registry() == target.registry();
-        let same = same_registry && source.repository() == target.repository();
-        let mount_from = match same_registry && !same {
-            true => vec![source.repository().to_owned()],
-            false => Vec::new(),
-        };
+        let same = source.without_identifier() == target.without_identifier();
+        let mut have = std::iter::once(source).chain(filled);
+        let near = have.find(|have| have.registry() == target.registry());
+        let mount_from: Vec<String> = near.map(|near| near.repository().to_owned()).into_iter().collect();
         let blobs = contents.blobs.values().map(|descriptor| BlobPush {
             descriptor: descriptor.clone(),
             source: self.blob_source(source, descriptor),

@@ -121,6 +121,22 @@ async fn within_a_registry_blobs_are_mounted() {
 }
 
 #[tokio::test]
+async fn what_goes_to_two_repositories_of_a_registry_is_read_and_sent_once() {
+    let (from, to) =
+        (FakeRegistry::start(Oddities::default()).await, FakeRegistry::start(Oddities::default()).await);
+    put_image(&from, "a", "v1", "one");
+    let (on_step, done) = outcomes();
+    let targets = [to.reference("b:v1"), to.reference("c:v1")];
+    client().copy(&from.reference("a:v1"), &targets, &CopyOptions::default(), on_step).await.unwrap();
+    assert_eq!(*done.lock().unwrap(), [[BlobOutcome::Uploaded; 3], [BlobOutcome::Mounted; 3]].concat());
+    let lines = from.server.take_lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("/blobs/")).count(), 3, "{lines:?}");
+    for repository in ["b", "c"] {
+        assert_eq!(to.manifest(repository, "v1"), from.manifest("a", "v1"));
+    }
+}
+
+#[tokio::test]
 async fn within_a_repository_only_the_name_is_new() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     put_index(&registry, "a", "v1");

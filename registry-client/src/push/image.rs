@@ -65,22 +65,26 @@ impl Client {
         on_step: OnStep,
     ) -> Result<Descriptor, PushError> {
         let mut pushed = None;
-        let mut repositories = BTreeSet::new();
+        let mut repositories: Vec<Reference> = Vec::new();
         // By registry: what it takes instead.
         let mut converted: BTreeMap<&str, Converted> = BTreeMap::new();
         for reference in references {
             let registry = reference.registry();
             let manifests =
                 converted.get(registry).map_or(&image.manifests, |converted| &converted.manifests);
-            let is_new = repositories.insert(reference.without_identifier());
+            let repository = reference.without_identifier();
+            let is_new = !repositories.contains(&repository);
             let is_there = !is_new || self.has_all(reference, image, manifests).await;
             if !is_there {
-                self.push_blobs(reference, image, &on_step).await?;
+                // What was just brought to another repository need not be sent again.
+                let filled = repositories.iter().find(|filled| filled.registry() == registry);
+                self.push_blobs(reference, image, filled, &on_step).await?;
             } else if is_new {
                 for blob in &image.blobs {
                     on_step(&blob.descriptor, PushStep::Done(BlobOutcome::Existed));
                 }
             }
+            repositories.push(repository);
             let children = if is_there { &[][..] } else { &manifests.children };
             let manifest = match self.push_manifests(reference, children, &manifests.top).await {
                 Err(PushError::Request(refused))
@@ -118,6 +122,7 @@ impl Client {
         &self,
         reference: &Reference,
         image: &ImagePush,
+        filled: Option<&Reference>,
         on_step: &OnStep,
     ) -> Result<(), PushError> {
         let mut seen = BTreeSet::new();
@@ -125,7 +130,7 @@ impl Client {
         // As many as can be sent at once, and as many that are looked for meanwhile.
         let at_once = self.options().connections_per_registry.max(1) * 2;
         stream::iter(once)
-            .map(|blob| self.push_one(reference, blob, on_step))
+            .map(|blob| self.push_one(reference, blob, filled, on_step))
             .buffer_unordered(at_once)
             .try_collect()
             .await
@@ -185,13 +190,16 @@ impl Client {
         &self,
         reference: &Reference,
         blob: &BlobPush,
+        filled: Option<&Reference>,
         on_step: &OnStep,
     ) -> Result<(), PushError> {
         let progress: Progress = {
             let (on_step, descriptor) = (on_step.clone(), blob.descriptor.clone());
             Arc::new(move |sent| on_step(&descriptor, PushStep::Sent(sent)))
         };
-        let options = PushBlobOptions { mount_from: blob.mount_from.clone(), progress: Some(progress) };
+        let likely = filled.map(|filled| filled.repository().to_owned());
+        let mount_from = likely.into_iter().chain(blob.mount_from.iter().cloned()).collect();
+        let options = PushBlobOptions { mount_from, progress: Some(progress) };
         let outcome = self.push_blob(reference, &blob.descriptor, &blob.source, &options).await?;
         on_step(&blob.descriptor, PushStep::Done(outcome));
         Ok(())

@@ -359,16 +359,13 @@ async fn an_image_is_pushed_with_its_manifest_last() {
     let registry = FakeRegistry::start(Oddities { delay, ..Oddities::default() }).await;
     let client = Client::new(ClientOptions { connections_per_registry: 3, ..options() });
     let (image, descriptors) = image(9);
-    let done: Arc<Mutex<Vec<Descriptor>>> = Arc::default();
+    let done: Arc<Mutex<Vec<BlobOutcome>>> = Arc::default();
     let sent: Arc<AtomicUsize> = Arc::default();
     let on_step: OnStep = {
         let (done, sent) = (done.clone(), sent.clone());
-        Arc::new(move |descriptor, step| match step {
+        Arc::new(move |_, step| match step {
             PushStep::Sent(bytes) => drop(sent.fetch_max(bytes as usize, Ordering::Relaxed)),
-            PushStep::Done(outcome) => {
-                assert_eq!(outcome, BlobOutcome::Uploaded);
-                done.lock().unwrap().push(descriptor.clone());
-            }
+            PushStep::Done(outcome) => done.lock().unwrap().push(outcome),
         })
     };
     let references = [registry.reference("a:v1"), registry.reference("a:v2"), registry.reference("b:v1")];
@@ -381,14 +378,32 @@ async fn an_image_is_pushed_with_its_manifest_last() {
     // The registry refuses manifests whose blobs it does not have; so the order is right if all is well.
     let lines = registry.server.take_lines();
     let puts = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
-    assert_eq!(
-        (puts("PUT /v2/a/blobs/"), puts("PUT /v2/b/blobs/")),
-        (10, 10),
-        "each blob once in each repository"
-    );
-    assert_eq!(done.lock().unwrap().len(), 2 * (descriptors.len() - 1));
+    assert_eq!((puts("PUT /v2/a/blobs/"), puts("PUT /v2/b/blobs/")), (10, 0), "each blob once");
+    let blobs = descriptors.len() - 1;
+    let want = [vec![BlobOutcome::Uploaded; blobs], vec![BlobOutcome::Mounted; blobs]].concat();
+    assert_eq!(*done.lock().unwrap(), want, "what a has is mounted in b");
     assert_eq!(sent.load(Ordering::Relaxed), 1008);
     assert!((2..=3).contains(&registry.server.peak.most()), "{}", registry.server.peak.most());
+}
+
+#[tokio::test]
+async fn registries_that_do_not_mount_get_each_blob_in_each_repository() {
+    let registries = [
+        FakeRegistry::start(Oddities { no_mounts: true, ..Oddities::default() }).await,
+        FakeRegistry::start(Oddities::default()).await,
+    ];
+    let (image, _) = image(3);
+    let [first, second] = &registries;
+    let references = [first.reference("a"), second.reference("a"), first.reference("b")];
+    client().push_image(&references, &image, Arc::new(|_, _| {})).await.unwrap();
+    for (registry, puts, mounts) in [(first, 8, 4), (second, 4, 0)] {
+        let log = registry.server.take_log();
+        let blobs =
+            log.iter().filter(|request| request.method == "PUT" && request.path().contains("/blobs/"));
+        let asked = log.iter().filter(|request| request.query("from") == ["a"]);
+        assert_eq!((blobs.count(), asked.count()), (puts, mounts));
+        assert_eq!(registry.open_uploads(), 0);
+    }
 }
 
 #[tokio::test]
