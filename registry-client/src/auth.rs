@@ -1,6 +1,6 @@
 //! What proves to a registry who we are, and the challenges it sends.
 
-pub(crate) mod challenge;
+pub mod challenge;
 
 use std::fmt;
 

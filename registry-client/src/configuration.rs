@@ -17,7 +17,11 @@ pub use certificates::HostCertificates;
 pub use rewrite::{Endpoint, Endpoints};
 
 use crate::reference::ReferenceError;
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +142,14 @@ impl Configuration {
             }
         }
         Ok(configuration)
+    }
+
+    /// What the text of one `registries.conf` says; `path` is where it comes from, for messages.
+    ///
+    /// # Errors
+    /// [`ConfigurationError::Malformed`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigurationError> {
+        Ok(Self { entries: file::parse(text, path)?, certificates: Vec::new() })
     }
 
     /// Puts mirrors before those that `registry` (`docker.io`, `host:port`) has: each is asked first, in this order.

@@ -2,22 +2,27 @@
 
 /// One challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Challenge {
+pub struct Challenge {
     /// Lower case: `basic`, `bearer`.
-    pub(crate) scheme: String,
+    pub scheme: String,
     /// Names are lower case; the order is the server's.
     params: Vec<(String, String)>,
 }
 
 impl Challenge {
-    /// The first parameter of that name.
-    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+    /// Names and values of its parameters, in the order of the server.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The first parameter of that name, which is in lower case.
+    pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Reads one header. What is malformed ends the reading; what came before it is kept.
-pub(crate) fn parse(header: &str) -> Vec<Challenge> {
+pub fn parse(header: &str) -> Vec<Challenge> {
     let mut rest = header;
     let mut challenges: Vec<Challenge> = Vec::new();
     loop {
