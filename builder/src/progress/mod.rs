@@ -16,6 +16,7 @@ pub mod held;
 pub mod log_file;
 pub mod measure;
 pub mod plain;
+pub mod rate;
 pub mod rawjson;
 pub mod sanitize;
 pub mod tally;

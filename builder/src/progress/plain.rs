@@ -10,6 +10,7 @@
 //! lines of steps that run at once are kept together: one step has the floor until it ends or has had it long enough,
 //! and what the others say waits meanwhile.
 
+use super::rate::Meter;
 use super::{Event, Sink, StepId, bytes, sanitize};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -49,9 +50,14 @@ struct Step {
     started: Option<Duration>,
     /// Lines that wait for the floor.
     waiting: String,
-    /// When the state of each of its transfers was written last, and what it was.
-    transfers: BTreeMap<String, (Duration, u64)>,
+    transfers: BTreeMap<String, Transfer>,
     done: bool,
+}
+
+struct Transfer {
+    meter: Meter,
+    /// When its state was written last, and how many bytes that said.
+    written: (Duration, u64),
 }
 
 impl Plain {
@@ -89,22 +95,7 @@ impl State {
                 self.say(step, &format!("{at:.3} {}", sanitize::line(&line)), now);
             }
             Event::Transfer { step, item, current, total } => {
-                let done = total == Some(current);
-                let last = self.step(step).transfers.get(&item);
-                // The end is told once, however often it is heard of; what is on its way, now and then.
-                let news = last.is_none_or(|(at, bytes)| {
-                    *bytes != current && (done || now.saturating_sub(*at) >= TRANSFER)
-                });
-                if news {
-                    let shown = sanitize::line(item.as_bytes());
-                    let text = match total {
-                        Some(total) if done => format!("{shown} {} done", bytes::size(total)),
-                        Some(total) => format!("{shown} {} / {}", bytes::size(current), bytes::size(total)),
-                        None => format!("{shown} {}", bytes::size(current)),
-                    };
-                    self.step(step).transfers.insert(item, (now, current));
-                    self.say(step, &text, now);
-                }
+                self.transfer(step, item, current, total, now);
             }
             Event::Finished { step, elapsed } => {
                 self.end(step, &format!("DONE {:.1}s", elapsed.as_secs_f64()), now);
@@ -118,6 +109,37 @@ impl State {
         }
         // Lines are meant to be read while they are new.
         let _ = self.out.flush();
+    }
+
+    fn transfer(&mut self, step: StepId, item: String, current: u64, total: Option<u64>, now: Duration) {
+        let entry = self.step(step);
+        // What still moved when a step had failed is no news.
+        if entry.done {
+            return;
+        }
+        let shown = sanitize::line(item.as_bytes());
+        let done = total == Some(current);
+        let news = match entry.transfers.get(&item) {
+            None => true,
+            // The end is told once, however often it is heard of; what is on its way, now and then.
+            Some(Transfer { written: (at, bytes), .. }) => {
+                *bytes != current && (done || now.saturating_sub(*at) >= TRANSFER)
+            }
+        };
+        let begun = Transfer { meter: Meter::new(now, current, total), written: (now, current) };
+        let transfer = entry.transfers.entry(item).or_insert(begun);
+        transfer.meter.moved(now, current, total);
+        if !news {
+            return;
+        }
+        transfer.written = (now, current);
+        let meter = &transfer.meter;
+        let text = match meter.average(now).filter(|_| done) {
+            Some(rate) => format!("{shown} {} done  {}/s", bytes::size(current), bytes::size(rate)),
+            None if done => format!("{shown} {} done", bytes::size(current)),
+            None => format!("{shown} {}", meter.shown(now)),
+        };
+        self.say(step, &text, now);
     }
 
     fn step(&mut self, step: StepId) -> &mut Step {

@@ -1,6 +1,8 @@
 //! JSON for programs: one object a line, in the shape of BuildKit's `SolveStatus`, which is what
-//! `docker buildx build --progress=rawjson` writes. Bytes are in base64; times are RFC 3339.
+//! `docker buildx build --progress=rawjson` writes. Bytes are in base64; times are RFC 3339. A `status` of ours has the rate
+//! as well (`bytesPerSecond`, `secondsLeft`), as soon as there is one.
 
+use super::rate::Meter;
 use super::{Event, Sink, StepId, Stream};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -30,7 +32,13 @@ struct Step {
     vertex: String,
     name: String,
     started: Option<SystemTime>,
-    transfers: BTreeMap<String, SystemTime>,
+    transfers: BTreeMap<String, Transfer>,
+    done: bool,
+}
+
+struct Transfer {
+    started: SystemTime,
+    meter: Meter,
 }
 
 impl RawJson {
@@ -94,11 +102,25 @@ impl State {
             }
             Event::Transfer { step, item, current, total } => {
                 let step = self.step(step);
-                let started = *step.transfers.entry(item.clone()).or_insert(now);
+                // What still moved when a step had failed is no news.
+                if step.done {
+                    return None;
+                }
+                let begun = Transfer { started: now, meter: Meter::new(Duration::ZERO, current, total) };
+                let transfer = step.transfers.entry(item.clone()).or_insert(begun);
+                // The time of day may be set back; then the transfer takes no time for a while.
+                let elapsed = now.duration_since(transfer.started).unwrap_or_default();
+                transfer.meter.moved(elapsed, current, total);
                 let mut status = json!({
                     "id": item, "vertex": step.vertex, "current": current,
-                    "timestamp": time(now), "started": time(started),
+                    "timestamp": time(now), "started": time(transfer.started),
                 });
+                if let Some(rate) = transfer.meter.rate(elapsed) {
+                    status["bytesPerSecond"] = rate.into();
+                }
+                if let Some(left) = transfer.meter.left(elapsed) {
+                    status["secondsLeft"] = left.as_secs().into();
+                }
                 if let Some(total) = total {
                     status["total"] = total.into();
                     if total == current {
@@ -126,6 +148,7 @@ impl State {
             name: String::new(),
             started: None,
             transfers: BTreeMap::new(),
+            done: false,
         })
     }
 
@@ -150,7 +173,9 @@ impl State {
         more: &[(&str, Value)],
     ) -> Value {
         let started = now.checked_sub(elapsed).unwrap_or(now);
-        self.step(step).started.get_or_insert(started);
+        let entry = self.step(step);
+        entry.started.get_or_insert(started);
+        entry.done = true;
         let mut fields = vec![("completed", time(now).into())];
         fields.extend_from_slice(more);
         self.vertex(step, &fields)
@@ -205,5 +230,33 @@ mod tests {
         ];
         let got: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn rates() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let (buffer, millis) = (Buffer::default(), Arc::new(AtomicU64::new(0)));
+        let clock = Arc::clone(&millis);
+        let now = move || {
+            SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_000 + clock.load(Ordering::Relaxed))
+        };
+        let json = RawJson::with_clock(Box::new(buffer.clone()), Box::new(now));
+        let (step, total) = (StepId(1), Some(9_000));
+        for (at, current) in [(0, 1_000), (2_000, 5_000), (4_000, 9_000)] {
+            millis.store(at, Ordering::Relaxed);
+            json.event(Event::Transfer { step, item: "x".to_owned(), current, total });
+        }
+        json.event(Event::Failed { step, elapsed: Duration::from_secs(4), error: "cut".to_owned() });
+        json.event(Event::Transfer { step, item: "y".to_owned(), current: 1, total });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let rates: Vec<_> = lines.iter().filter_map(|line| line.get("statuses")).collect();
+        let rates: Vec<_> =
+            rates.iter().map(|status| (&status[0]["bytesPerSecond"], &status[0]["secondsLeft"])).collect();
+        assert_eq!(
+            rates,
+            [(&Value::Null, &Value::Null), (&json!(2_000), &json!(2)), (&json!(2_000), &json!(0))],
+            "and nothing after the end"
+        );
     }
 }

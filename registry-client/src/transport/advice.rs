@@ -71,6 +71,9 @@ pub(super) fn unauthorized(asked: &Asked, had_credentials: bool, insufficient: b
     }
     match (had_credentials, insufficient) {
         (true, true) => "check the name, or log in with an account that has the rights".into(),
+        (true, false) if &*asked.action == "log in" => {
+            host.login().unwrap_or("check the user name and the password".into())
+        }
         (true, false) => host.login().unwrap_or("log in again".into()),
         (false, _) => host.login().unwrap_or("log in first, if the name is right".into()),
     }

@@ -172,11 +172,27 @@ fn transfers_are_told_now_and_then() {
         written(events),
         "#1 pull\n\
          #1 sha256:abc 0 B / 120.0 MB\n\
-         #1 sha256:abc 50.0 MB / 120.0 MB\n\
-         #1 sha256:abc 100.0 MB / 120.0 MB\n\
-         #1 sha256:abc 120.0 MB done\n\
+         #1 sha256:abc 50.0 MB / 120.0 MB  10.0 MB/s  7s left\n\
+         #1 sha256:abc 100.0 MB / 120.0 MB  10.0 MB/s  2s left\n\
+         #1 sha256:abc 120.0 MB done  10.0 MB/s\n\
          #1 other 5 B\n"
     );
+}
+
+#[test]
+fn the_end_is_the_last_line_of_a_step() {
+    let failed =
+        Event::Failed { step: StepId(0), elapsed: Duration::from_millis(30), error: "cut".to_owned() };
+    let text = written(vec![
+        (0, announced(0, "pull")),
+        (0, started(0)),
+        (10, transfer(0, "one", 5, Some(9))),
+        (30, failed),
+        // What another layer had still to say.
+        (40, transfer(0, "two", 9, Some(9))),
+        (50, transfer(0, "one", 9, Some(9))),
+    ]);
+    assert_eq!(text, "#1 pull\n#1 one 5 B / 9 B\n#1 ERROR: cut\n");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the terminal shows at one moment, as text: no terminal is needed to make it.
 
+use crate::progress::StepId;
+use crate::progress::rate::Meter;
 use crate::progress::sanitize::{fit, width};
-use crate::progress::{StepId, bytes};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -43,15 +44,7 @@ pub(super) struct State {
 struct Running {
     since: Duration,
     lines: VecDeque<String>,
-    transfers: BTreeMap<String, Transfer>,
-}
-
-struct Transfer {
-    since: Duration,
-    /// Where it was when it was first heard of: what was there already does not count for the rate.
-    first: u64,
-    current: u64,
-    total: Option<u64>,
+    transfers: BTreeMap<String, Meter>,
 }
 
 impl State {
@@ -89,13 +82,8 @@ impl State {
             running.transfers.remove(&item);
             return;
         }
-        let transfer =
-            running.transfers.entry(item).or_insert(Transfer { since: now, first: current, current, total });
-        // After a retry it starts anew.
-        if current < transfer.current {
-            (transfer.since, transfer.first) = (now, current);
-        }
-        (transfer.current, transfer.total) = (current, total);
+        let meter = running.transfers.entry(item).or_insert_with(|| Meter::new(now, current, total));
+        meter.moved(now, current, total);
     }
 
     /// The line that stays of a step.
@@ -160,27 +148,11 @@ impl Running {
             .transfers
             .iter()
             .take(TRANSFERS.min(limit))
-            .map(|(item, transfer)| transfer.line(item, now))
+            .map(|(item, meter)| format!("{item}  {}", meter.shown(now)))
             .collect();
         let room = LOG_LINES.min(limit - details.len());
         details.extend(self.lines.iter().skip(self.lines.len().saturating_sub(room)).cloned());
         details
-    }
-}
-
-impl Transfer {
-    fn line(&self, item: &str, now: Duration) -> String {
-        let mut line = format!("{item}  {}", bytes::size(self.current));
-        if let Some(total) = self.total {
-            line.push_str(&format!(" / {}", bytes::size(total)));
-        }
-        let seconds = now.saturating_sub(self.since).as_secs_f64();
-        // A rate over a blink says nothing.
-        if seconds >= 0.2 {
-            let rate = (self.current - self.first) as f64 / seconds;
-            line.push_str(&format!("  {}/s", bytes::size(rate as u64)));
-        }
-        line
     }
 }
 
