@@ -50,8 +50,6 @@ pub struct ClientOptions {
     pub insecure_registries: BTreeSet<String>,
     /// Mirrors, blocked names, certificates.
     pub configuration: ConfigurationSource,
-    /// Try HTTPS before plain HTTP on loopback addresses; otherwise plain HTTP is spoken there at once.
-    pub loopback_https_first: bool,
     /// CA certificates to trust beside those of the system: PEM files, each of one or more certificates.
     pub extra_ca_pem: Vec<Vec<u8>>,
     /// How long making a connection may take.
@@ -80,7 +78,6 @@ impl Default for ClientOptions {
             offline: false,
             insecure_registries: BTreeSet::new(),
             configuration: ConfigurationSource::default(),
-            loopback_https_first: false,
             extra_ca_pem: Vec::new(),
             connect_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),

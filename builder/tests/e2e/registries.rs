@@ -3,7 +3,7 @@
 use crate::support::bases;
 use crate::support::lab::as_everyone;
 use crate::support::registry::{Registry, free_address};
-use crate::support::tools::{run, tool};
+use crate::support::tools::{both, output, run, tool};
 use std::path::Path;
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
@@ -40,7 +40,7 @@ as_everyone!(mirrors, TOOLS, |lab| {
     let with_conf = |arguments: &[&Path]| {
         let mut command = lab.command(["build", "--progress=plain"]);
         command.args(arguments).env("CONTAINERS_REGISTRIES_CONF", &conf);
-        crate::support::output::Build::from(crate::support::tools::output(&mut command))
+        crate::support::output::Build::from(output(&mut command))
     };
     let context = lab.dockerfile("mirrored", "FROM images.example/library/tools:1\nRUN echo mirrored\n");
     let built = with_conf(&[&context]);
@@ -56,6 +56,40 @@ as_everyone!(mirrors, TOOLS, |lab| {
     let context = lab.dockerfile("broken", "FROM images.example/other:1\nRUN echo\n");
     with_conf(&[&context]).assert_refused(1, &["registries.conf cannot be used", "unknown field `place`"]);
     lab.assert_nothing_left();
+});
+
+as_everyone!(tls_on_this_machine, &["docker-registry", "openssl"], |lab| {
+    let registry = Registry::with_tls(&lab.path("docker"));
+    let certificate = lab.path("docker/registry.pem");
+    let password = lab.file("password", "secret");
+    let login = |flags: &[&Path]| {
+        let mut command = lab.command(["login", "-u", "someone", "--password-stdin"]);
+        command.args(flags).arg(registry.name());
+        output(command.stdin(std::fs::File::open(&password).expect("the file was made")))
+    };
+    // Nobody vouches for it: there is no way around that but by name.
+    let refused = login(&[]);
+    let text = both(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(text.contains("no trusted TLS connection") && text.contains("CA certificate"), "{text}");
+
+    for flags in [
+        [Path::new("--registry-ca"), &certificate],
+        [Path::new("--insecure-registry"), Path::new(&registry.name())],
+    ] {
+        let taken = login(&flags);
+        assert!(taken.status.success(), "{flags:?}: {}", both(&taken));
+    }
+    let pem = std::fs::read(&certificate).expect("it was made");
+    lab.file(&format!("home/.config/containers/certs.d/{}/ca.crt", registry.name()), pem);
+    let taken = login(&[]);
+    assert!(taken.status.success(), "{}", both(&taken));
+
+    // And not for a login alone.
+    let reference = registry.reference("app:1");
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\n");
+    lab.build(["--push", "-t", &reference, context.to_str().expect("the path is text")]);
+    lab.verb(["pull", &reference]);
 });
 
 as_everyone!(flags_that_make_no_sense, &[], |lab| {

@@ -63,6 +63,15 @@ impl<'a> Host<'a> {
     }
 }
 
+/// A TLS connection that was not made: by the server, if that sent an `alert`, or by us.
+pub(super) fn tls(alert: bool) -> &'static str {
+    if alert {
+        "it may want a client certificate: *.cert and *.key in its directory of certs.d"
+    } else {
+        "add the registry's CA certificate, or name the registry as insecure"
+    }
+}
+
 /// 401. `insufficient` if the credentials are good, but not for this.
 pub(super) fn unauthorized(asked: &Asked, had_credentials: bool, insufficient: bool) -> Advice {
     let host = Host::of(asked);

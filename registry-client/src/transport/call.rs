@@ -1,7 +1,7 @@
 //! One request: authorised, followed through redirects, and its answer sorted.
 
 use super::{
-    Registry, Transport,
+    Origin, Registry, Transport,
     authorize::{Authorization, Scopes},
     error::{Asked, RequestError},
     origin,
@@ -247,6 +247,27 @@ impl Transport {
         call: &Call,
     ) -> Result<Answer, RequestError> {
         let origin = self.origin(registry, &call.asked).await?;
+        let mut result = self.ask(origin, registry, call).await;
+        if let Some(https) = self.https_instead(registry, origin, &call.asked, &result).await? {
+            result = self.ask(https, registry, call).await;
+        }
+        let (response, at_home) = result?;
+        Ok(Answer {
+            response,
+            asked: call.asked.clone(),
+            idle_timeout: self.options.idle_timeout,
+            at_home,
+            _permit: permit,
+        })
+    }
+
+    /// Makes a request at the origin of a registry, with the proofs it wants. Tells whether the answer is the registry's own.
+    async fn ask(
+        &self,
+        origin: &Origin,
+        registry: &Registry,
+        call: &Call,
+    ) -> Result<(Response, bool), RequestError> {
         let url = match &call.target {
             Target::Url(url) => url.clone(),
             Target::Path(path) => origin.url.join(path).map_err(|error| RequestError::Setup {
@@ -291,13 +312,7 @@ impl Transport {
                 }
                 Err(error) => return Err(error),
             };
-            return Ok(Answer {
-                response,
-                asked: call.asked.clone(),
-                idle_timeout: self.options.idle_timeout,
-                at_home: home && at_registry,
-                _permit: permit,
-            });
+            return Ok((response, home && at_registry));
         }
     }
 

@@ -227,8 +227,9 @@ pub enum RequestError {
     },
     /// The TLS handshake failed.
     #[error(
-        "cannot {asked}: no trusted TLS connection: {}; add the registry's CA certificate, or name the registry as insecure",
-        causes(source.as_ref())
+        "cannot {asked}: no trusted TLS connection: {}; {}",
+        causes(source.as_ref()),
+        advice::tls(is_alert(source.as_ref()))
     )]
     Tls {
         /// What was asked.
@@ -366,16 +367,31 @@ impl RequestError {
         matches!(self, Self::Unreachable { connecting: true, .. })
     }
 
-    /// Whether a server that fails like this over HTTPS may be one of plain HTTP. Whoever shows a certificate speaks
-    /// HTTPS: that we do not trust it is no reason to go on without.
+    /// Whether a server that fails like this over HTTPS may be one of plain HTTP. Whoever shows a certificate, or wants to
+    /// see one, speaks HTTPS: that we do not trust each other is no reason to go on without.
     pub(crate) fn may_be_another_protocol(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::Tls { source, .. } => {
-                !matches!(find_tls(source.as_ref()), Some(rustls::Error::InvalidCertificate(_)))
+                let distrusted =
+                    matches!(find_tls(source.as_ref()), Some(rustls::Error::InvalidCertificate(_)));
+                !distrusted && !is_alert(source.as_ref())
             }
             _ => false,
         }
+    }
+
+    /// Whether a server that fails like this over plain HTTP may be one of HTTPS: it says 400, or hangs up.
+    pub(crate) fn may_be_of_https(&self) -> bool {
+        matches!(self, Self::Status { status: 400, .. } | Self::Unreachable { connecting: false, .. })
+    }
+
+    /// Whether there was no answer.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Overdue { .. } | Self::Tls { .. }
+        )
     }
 
     /// Sorts a refusal by its status.
@@ -421,7 +437,7 @@ impl RequestError {
         let asked = asked.clone();
         // URLs may carry signatures in their query; the asked names what matters.
         let error = error.without_url();
-        if find_tls(&error).is_some() {
+        if find_tls(&error).is_some() || is_alert(&error) {
             return Self::Tls { asked, source: error.into() };
         }
         Self::Unreachable { asked, connecting: error.is_connect(), source: error.into() }
@@ -450,6 +466,19 @@ fn find_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error
         next = error.source();
     }
     None
+}
+
+/// Whether the server ended the TLS connection with a word: it speaks TLS, and does not like our side of it. The HTTP/2
+/// library hands on no more than the text of that error.
+fn is_alert(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains("received fatal alert") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The last two causes of a chain, which say more than the first ("error sending request").

@@ -4,8 +4,11 @@ use super::{
     Body, Call, Lane, Registry, Scopes, Target, Transport,
     error::{Asked, RequestError},
 };
-use reqwest::{Method, header::HeaderMap};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use reqwest::{Method, Response, StatusCode, header::HeaderMap};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::atomic::Ordering::Relaxed,
+};
 use url::{Host, Url};
 
 /// The registry that `docker.io` is served by; the name itself serves web pages.
@@ -20,8 +23,8 @@ pub(crate) struct Origin {
     pub(crate) verified: bool,
 }
 
-/// The origins a registry may be found at, the preferred first.
-fn candidates(registry: &str, insecure: bool, loopback_https_first: bool) -> Vec<Origin> {
+/// The origins a registry may be found at, the preferred first. `certified` if certificates were given that may be its.
+fn candidates(registry: &str, insecure: bool, certified: bool) -> Vec<Origin> {
     let host = if registry == crate::reference::DEFAULT_REGISTRY { DOCKER_HUB } else { registry };
     let origin = |scheme: &str, verified| {
         Url::parse(&format!("{scheme}://{host}/")).ok().map(|url| Origin { url, verified })
@@ -29,7 +32,7 @@ fn candidates(registry: &str, insecure: bool, loopback_https_first: bool) -> Vec
     let plain = origin("http", true);
     let loopback = plain.as_ref().is_some_and(|origin| is_loopback(&origin.url));
     let origins = match (loopback, insecure) {
-        (true, _) if !loopback_https_first => vec![plain],
+        (true, false) if !certified => vec![plain],
         (true, _) | (_, true) => vec![origin("https", !insecure), plain],
         (false, false) => vec![origin("https", true)],
     };
@@ -60,27 +63,23 @@ impl Transport {
         registry: &'a Registry,
         asked: &Asked,
     ) -> Result<&'a Origin, RequestError> {
+        if let Some(Some(https)) = registry.https_instead.get() {
+            return Ok(https);
+        }
         registry.origin.get_or_try_init(|| self.find(registry, asked)).await
     }
 
     async fn find(&self, registry: &Registry, asked: &Asked) -> Result<Origin, RequestError> {
-        let candidates = candidates(&registry.name, registry.insecure, self.options.loopback_https_first);
+        let certified = registry.loopback && self.is_certified(registry, asked)?;
+        let candidates = candidates(&registry.name, registry.insecure, certified);
         if let [origin] = &candidates[..] {
             return Ok(origin.clone());
         }
         let mut first_error = None;
         for origin in candidates {
-            let Ok(ping) = origin.url.join("v2/") else { continue };
-            let probe = Call {
-                method: Method::GET,
-                target: Target::Url(ping.clone()),
-                headers: HeaderMap::new(),
-                body: Body::Empty,
-                scopes: Scopes::default(),
-                asked: asked.clone(),
-                lane: Lane::Request,
-            };
-            match self.exchange(&origin, Method::GET, ping, &probe, None).await {
+            match self.probe(&origin, asked).await {
+                // What a server of HTTPS says to whoever speaks plain HTTP to it. What it says to HTTPS is worth more.
+                Ok(StatusCode::BAD_REQUEST) if origin.url.scheme() == "http" && first_error.is_some() => {}
                 Ok(_) => return Ok(origin),
                 Err(error) if !error.may_be_another_protocol() => return Err(error),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -91,14 +90,83 @@ impl Transport {
             why: format!("{:?} is no host of a URL", registry.name),
         }))
     }
+
+    /// Whether certificates were given by which a registry of this machine may prove itself: nobody does that for one of
+    /// plain HTTP.
+    fn is_certified(&self, registry: &Registry, asked: &Asked) -> Result<bool, RequestError> {
+        if !self.options.extra_ca_pem.is_empty() {
+            return Ok(true);
+        }
+        let configuration = self
+            .configuration()
+            .map_err(|source| RequestError::Configuration { asked: asked.clone(), source: source.into() })?;
+        let own = configuration
+            .certificates_of(&registry.name)
+            .map_err(|source| RequestError::Configuration { asked: asked.clone(), source: source.into() })?;
+        Ok(own.is_some())
+    }
+
+    /// The status of an answer to the question whether a registry is there.
+    async fn probe(&self, origin: &Origin, asked: &Asked) -> Result<StatusCode, RequestError> {
+        let ping = origin
+            .url
+            .join("v2/")
+            .map_err(|error| RequestError::Setup { asked: asked.clone(), why: error.to_string() })?;
+        let call = Call {
+            method: Method::GET,
+            target: Target::Url(ping.clone()),
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            scopes: Scopes::default(),
+            asked: asked.clone(),
+            lane: Lane::Request,
+        };
+        Ok(self.exchange(origin, Method::GET, ping, &call, None).await?.status())
+    }
+
+    /// Finds out whether a registry of this machine that was spoken to in plain HTTP is one of HTTPS; once, and only if
+    /// what it said to the first request looks like that. `None` if it is not.
+    ///
+    /// # Errors
+    /// If it is, and cannot be spoken to: its certificate is not trusted, say.
+    pub(super) async fn https_instead<'a>(
+        &self,
+        registry: &'a Registry,
+        origin: &Origin,
+        asked: &Asked,
+        answer: &Result<(Response, bool), RequestError>,
+    ) -> Result<Option<&'a Origin>, RequestError> {
+        if !registry.loopback || origin.url.scheme() != "http" || registry.speaks_plain.load(Relaxed) {
+            return Ok(None);
+        }
+        if !answer.as_ref().is_err_and(RequestError::may_be_of_https) {
+            // Anything else was said by somebody who understood the question.
+            let understood = !matches!(answer, Err(error) if error.is_of_connection());
+            registry.speaks_plain.store(understood, Relaxed);
+            return Ok(None);
+        }
+        let https = registry.https_instead.get_or_try_init(|| async {
+            let mut url = origin.url.clone();
+            if url.set_scheme("https").is_err() {
+                return Ok(None);
+            }
+            let https = Origin { url, verified: true };
+            match self.probe(&https, asked).await {
+                Ok(_) => Ok(Some(https)),
+                Err(error) if error.may_be_another_protocol() => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        Ok(https.await?.as_ref())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(registry: &str, insecure: bool, https_first: bool) -> Vec<String> {
-        candidates(registry, insecure, https_first)
+    fn shown(registry: &str, insecure: bool, certified: bool) -> Vec<String> {
+        candidates(registry, insecure, certified)
             .into_iter()
             .map(|origin| format!("{}{}", origin.url, if origin.verified { "" } else { " unverified" }))
             .collect()
@@ -108,7 +176,10 @@ mod tests {
     fn where_registries_are() {
         for local in ["localhost:5000", "127.0.0.1:5000", "127.9.9.9:5000", "[::1]:5000"] {
             assert_eq!(shown(local, false, false), [format!("http://{local}/")]);
-            assert_eq!(shown(local, true, false), [format!("http://{local}/")]);
+            assert_eq!(
+                shown(local, true, false),
+                [format!("https://{local}/ unverified"), format!("http://{local}/")]
+            );
             assert_eq!(shown(local, false, true), [format!("https://{local}/"), format!("http://{local}/")]);
         }
         assert_eq!(shown("docker.io", false, false), ["https://registry-1.docker.io/"]);

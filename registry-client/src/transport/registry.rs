@@ -25,6 +25,10 @@ pub(crate) struct Registry {
     gone: AtomicBool,
     /// Found at the first request.
     pub(super) origin: OnceCell<Origin>,
+    /// Where it is when plain HTTP turned out to be wrong; `None` in it if that was looked into, and is not so.
+    pub(super) https_instead: OnceCell<Option<Origin>>,
+    /// Plain HTTP turned out to be right.
+    pub(super) speaks_plain: AtomicBool,
     pub(super) authorizer: Authorizer,
     // Apart from each other, because a push may read from a pull, and whoever holds a pull may ask something small:
     // one pool for all could wait for itself.
@@ -43,6 +47,8 @@ impl Registry {
             loopback: Url::parse(&format!("http://{name}/")).is_ok_and(|url| is_loopback(&url)),
             gone: AtomicBool::new(false),
             origin: OnceCell::new(),
+            https_instead: OnceCell::new(),
+            speaks_plain: AtomicBool::new(false),
             authorizer: Authorizer::default(),
             requests: semaphore(),
             pulls: semaphore(),

@@ -251,32 +251,33 @@ async fn https() {
     let pair = KeyPair::generate();
     let registry = DockerRegistry::start(&Auth::Tls(&pair));
     let target = reference(&registry, "a/b:v1");
-    let first = || ClientOptions { loopback_https_first: true, ..ClientOptions::default() };
 
     let pem = std::fs::read(&pair.certificate).unwrap();
-    let trusting = Client::new(ClientOptions { extra_ca_pem: vec![pem], ..first() });
+    let trusting = Client::new(ClientOptions { extra_ca_pem: vec![pem], ..ClientOptions::default() });
     round_trip(&trusting, &target).await;
     let insecure = [registry.address.clone()].into();
-    let careless = Client::new(ClientOptions { insecure_registries: insecure, ..first() });
+    let careless = Client::new(ClientOptions { insecure_registries: insecure, ..ClientOptions::default() });
     careless.manifest(&target).await.unwrap();
 
     // Whoever does not trust the certificate is told so, and does not go on without TLS.
     let other = std::fs::read(KeyPair::generate().certificate.clone()).unwrap();
-    let distrusting = Client::new(ClientOptions { extra_ca_pem: vec![other], ..first() });
+    let distrusting = Client::new(ClientOptions { extra_ca_pem: vec![other], ..ClientOptions::default() });
     let error = distrusting.manifest(&target).await.unwrap_err();
     assert!(matches!(error, PullError::Request(RequestError::Tls { .. })), "{error}");
     assert!(error.to_string().contains("CA certificate"), "{error}");
     let broken = Client::new(ClientOptions {
         extra_ca_pem: vec![b"-----BEGIN CERTIFICATE-----\nx".into()],
-        ..first()
+        ..ClientOptions::default()
     });
     let error = broken.manifest(&target).await.unwrap_err();
     assert!(matches!(error, PullError::Request(RequestError::Setup { .. })), "{error}");
 
-    // Plain HTTP to it is answered, and the answer says what is wrong.
+    // Nor does who knows nothing of its certificate and speaks plain HTTP to it at first.
     let plain = Client::new(ClientOptions::default());
-    let error = plain.manifest(&target).await.unwrap_err();
-    assert!(error.to_string().contains("HTTP request to an HTTPS server"), "{error}");
+    for _ in 0..2 {
+        let error = plain.manifest(&target).await.unwrap_err();
+        assert!(matches!(error, PullError::Request(RequestError::Tls { .. })), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -292,7 +293,6 @@ async fn certificates_of_a_directory() {
     std::fs::create_dir(&own).unwrap();
     let client = || {
         Client::new(ClientOptions {
-            loopback_https_first: true,
             retry: RetryPolicy { first_pause: Duration::from_millis(10), ..RetryPolicy::default() },
             configuration: ConfigurationSource::Files {
                 files: ConfigurationFiles {
@@ -308,7 +308,9 @@ async fn certificates_of_a_directory() {
     assert!(matches!(error, PullError::Request(RequestError::Tls { .. })), "{error}");
     std::fs::copy(&server.certificate, own.join("server.crt")).unwrap();
     // The server is trusted now, but does not know us.
-    client().manifest(&target).await.unwrap_err();
+    let error = client().manifest(&target).await.unwrap_err();
+    assert!(matches!(error, PullError::Request(RequestError::Tls { .. })), "{error}");
+    assert!(error.to_string().contains("client certificate"), "{error}");
     std::fs::copy(&user.certificate, own.join("user.cert")).unwrap();
     let error = client().manifest(&target).await.unwrap_err();
     assert!(error.to_string().contains("user.cert cannot be used: its key"), "{error}");

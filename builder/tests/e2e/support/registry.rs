@@ -19,7 +19,7 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts one that anyone may pull from and push to. Its files go into `directory`.
     pub(crate) fn start(directory: &Path) -> Registry {
-        Registry::configured(directory, "")
+        Registry::configured(directory, "", "")
     }
 
     /// Starts one that knows a single user.
@@ -29,11 +29,30 @@ impl Registry {
         fs::write(&file, line).expect("the registry's directory is writable");
         Registry::configured(
             directory,
+            "",
             &format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display()),
         )
     }
 
-    fn configured(directory: &Path, more: &str) -> Registry {
+    /// Starts one of HTTPS with a certificate for 127.0.0.1 that nobody vouches for. It is in `registry.pem`, its key in
+    /// `registry.key`.
+    pub(crate) fn with_tls(directory: &Path) -> Registry {
+        let (certificate, key) = (directory.join("registry.pem"), directory.join("registry.key"));
+        run(tool("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate));
+        let (certificate, key) = (certificate.display(), key.display());
+        Registry::configured(
+            directory,
+            &format!(", tls: {{certificate: \"{certificate}\", key: \"{key}\"}}"),
+            "",
+        )
+    }
+
+    fn configured(directory: &Path, tls: &str, more: &str) -> Registry {
         // A free port can be taken by someone else before the registry has it: then it exits, and another one is tried.
         for _ in 0..20 {
             let address = free_address();
@@ -41,7 +60,7 @@ impl Registry {
             let configuration = format!(
                 "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-                 http: {{addr: \"{address}\", secret: test}}\n{more}",
+                 http: {{addr: \"{address}\", secret: test{tls}}}\n{more}",
                 directory.join("registry").display()
             );
             fs::write(&file, configuration).expect("the registry's directory is writable");

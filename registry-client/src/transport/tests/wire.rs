@@ -180,15 +180,33 @@ async fn hostile_texts_are_made_harmless() {
 }
 
 #[tokio::test]
-async fn https_first_where_told() {
+async fn https_first_where_a_registry_is_insecure() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     registry.put_manifest("a", "v1", OCI, &manifest());
-    let client = Client::new(ClientOptions { loopback_https_first: true, ..options() });
+    let insecure = [registry.server.address.clone()].into();
+    let client = Client::new(ClientOptions { insecure_registries: insecure, ..options() });
     for _ in 0..2 {
         client.manifest(&registry.reference("a:v1")).await.unwrap();
     }
     let lines = registry.server.take_lines();
     assert_eq!(lines, ["GET /v2/", "GET /v2/a/manifests/v1", "GET /v2/a/manifests/v1"]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_no_sign_of_https() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    registry.put_manifest("a", "v1", OCI, &manifest());
+    registry.with(|oddities| oddities.failures.push_back((400, None)));
+    let (client, reference) = (client(), registry.reference("a:v1"));
+    let error = request_error(client.manifest(&reference).await.unwrap_err());
+    assert!(matches!(error, RequestError::Status { status: 400, .. }), "{error}");
+    client.manifest(&reference).await.unwrap();
+    // The request, the question whether HTTPS is spoken there, which is asked once, and the next request.
+    assert_eq!(registry.server.take_lines().len(), 2);
+    let connections = registry.server.connections.load(Ordering::Relaxed);
+    registry.with(|oddities| oddities.failures.push_back((400, None)));
+    client.manifest(&reference).await.unwrap_err();
+    assert_eq!(registry.server.connections.load(Ordering::Relaxed), connections);
 }
 
 #[tokio::test]
