@@ -49,6 +49,30 @@ pub async fn pull(
     Ok(image)
 }
 
+/// Downloads one layer into the store.
+async fn download(
+    store: &Store,
+    client: &Client,
+    reference: &Reference,
+    diff_id: DiffId,
+    descriptor: &Descriptor,
+    told: &dyn Fn(u64),
+) -> Result<(), BaseError> {
+    let mut writer = store.blobs().writer_for(descriptor)?;
+    let mut chunks = pin!(client.blob(reference, descriptor)?.into_stream());
+    let mut last = 0;
+    while let Some(chunk) = chunks.next().await {
+        writer.write_all(&chunk?).map_err(|source| BaseError::Read { layer: diff_id, source })?;
+        if writer.bytes() - last >= TOLD_EVERY {
+            last = writer.bytes();
+            told(last);
+        }
+    }
+    writer.commit(Some(descriptor))?;
+    told(descriptor.size);
+    Ok(())
+}
+
 /// Downloads one layer, unless the store has it.
 async fn layer(
     store: &Store,
@@ -59,18 +83,13 @@ async fn layer(
     told: &dyn Fn(u64),
 ) -> Result<(), BaseError> {
     if store.blobs().size(&descriptor.digest) != Some(descriptor.size) {
-        let mut writer = store.blobs().writer_for(descriptor)?;
-        let mut chunks = pin!(client.blob(reference, descriptor)?.into_stream());
-        let mut last = 0;
-        while let Some(chunk) = chunks.next().await {
-            writer.write_all(&chunk?).map_err(|source| BaseError::Read { layer: diff_id, source })?;
-            if writer.bytes() - last >= TOLD_EVERY {
-                last = writer.bytes();
-                told(last);
+        loop {
+            match download(store, client, reference, diff_id, descriptor, told).await {
+                // What a mirror sent so far is thrown away; the next comes from elsewhere.
+                Err(error) if error.is_of_mirror() => {}
+                other => break other?,
             }
         }
-        writer.commit(Some(descriptor))?;
-        told(descriptor.size);
     }
     let (digest, size, media_type) = (descriptor.digest, descriptor.size, descriptor.media_type.clone());
     Ok(store.layers().add_blob(diff_id, LayerBlob { digest, size, media_type, level: None })?)

@@ -89,9 +89,9 @@ impl Client {
                 let asked = asked(reference, action.to_owned());
                 RequestError::Configuration { asked, source: source.into() }
             })?;
-        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint));
-        let mirrors = mirrors.filter(|place| !place.registry.is_gone()).collect();
-        Ok((mirrors, self.place(endpoints.own)))
+        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint, true));
+        let mirrors = mirrors.filter(|place| !place.registry.is_resting()).collect();
+        Ok((mirrors, self.place(endpoints.own, false)))
     }
 
     /// Where the content of `reference` goes to.
@@ -99,9 +99,9 @@ impl Client {
         self.sources(reference, action).map(|(_, own)| own)
     }
 
-    fn place(&self, endpoint: Endpoint) -> Place {
+    fn place(&self, endpoint: Endpoint, mirror: bool) -> Place {
         let Endpoint { reference, insecure } = endpoint;
-        Place { registry: self.transport.registry(reference.registry(), insecure), reference }
+        Place { registry: self.transport.registry(reference.registry(), insecure), reference, mirror }
     }
 }
 
@@ -116,15 +116,20 @@ impl fmt::Debug for Client {
 pub(crate) struct Place {
     pub(crate) registry: Arc<Registry>,
     pub(crate) reference: Reference,
+    /// Whether there are other places for the same content.
+    pub(crate) mirror: bool,
 }
 
-/// Warns of a mirror that could not give what was asked. One where nobody answers is not asked again: to find that out
-/// takes time.
+/// Warns of a mirror that could not give what was asked, once for each of its repositories. One that was asked again and
+/// again, or where nobody answers, rests: to find that out takes time.
 pub(crate) fn useless_mirror(transport: &Transport, place: &Place, error: &PullError) {
-    if matches!(error, PullError::Request(error) if error.never_connected()) {
-        place.registry.give_up();
+    let Place { registry, reference, .. } = place;
+    if matches!(error, PullError::Request(error) if error.is_transient()) {
+        registry.rest();
     }
-    transport.warnings.add(place.reference.registry(), &format!("this mirror was of no use: {error}"));
+    if registry.is_first_fault(reference.repository()) {
+        transport.warnings.add(reference.registry(), &format!("this mirror was of no use: {error}"));
+    }
 }
 
 /// What is asked of the repository of a reference.

@@ -78,6 +78,10 @@ pub enum PullError {
         /// By the registry, or received so far.
         got: u64,
     },
+    /// A mirror sent wrong bytes, and some of them were handed out before that showed. It is not asked for that blob again:
+    /// who begins anew gets it from somewhere else.
+    #[error(transparent)]
+    Mirror(Box<PullError>),
     /// Too large to be read into memory.
     #[error("{name}: {digest} has {size} bytes; at most {limit} are read into memory")]
     TooLarge {
@@ -90,6 +94,13 @@ pub enum PullError {
         /// What is allowed.
         limit: usize,
     },
+}
+
+impl PullError {
+    /// Whether who begins anew with the same client gets the blob from somewhere else; that cannot happen without end.
+    pub fn is_of_mirror(&self) -> bool {
+        matches!(self, Self::Mirror(_))
+    }
 }
 
 /// The image of one platform, and how it was found.
@@ -239,12 +250,12 @@ impl Client {
                 limit,
             });
         }
-        let mut blob = self.blob(reference, descriptor)?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = blob.chunk().await? {
-            bytes.extend_from_slice(&chunk);
+        loop {
+            match self.blob(reference, descriptor)?.bytes().await {
+                Err(error) if error.is_of_mirror() => {}
+                other => return other,
+            }
         }
-        Ok(bytes.into())
     }
 }
 

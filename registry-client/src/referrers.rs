@@ -127,8 +127,7 @@ impl Client {
     /// The index under the tag of the subject's digest.
     async fn listed_by_tag(&self, place: &Place, digest: &Digest) -> Result<Option<Index>, PullError> {
         let reference = tagged(&place.reference, digest)?;
-        let found =
-            self.manifest_at(Place { registry: place.registry.clone(), reference: reference.clone() });
+        let found = self.manifest_at(Place { reference: reference.clone(), ..place.clone() });
         let manifest: ManifestBytes = match found.await {
             Ok(manifest) => manifest,
             Err(PullError::Request(RequestError::NotFound { .. })) => return Ok(None),
@@ -179,7 +178,7 @@ impl Client {
         let reference = tagged(&place.reference, &subject.digest)?;
         let bytes = serde_json::to_vec(&index)
             .map_err(|error| protocol(&reference, format!("the list of referrers is no JSON: {error}")))?;
-        let place = Place { registry: place.registry.clone(), reference };
+        let place = Place { reference, ..place.clone() };
         self.put_manifest(&place, &MediaType::OciIndex, bytes.into()).await?;
         Ok(())
     }

@@ -8,6 +8,7 @@ pub(crate) mod retry;
 mod authorize;
 mod call;
 mod exchange;
+mod faults;
 mod http;
 mod origin;
 mod registry;

@@ -1,6 +1,6 @@
 //! Why a base image cannot be had.
 
-use crate::layer::UnpackError;
+use crate::layer::{ApplyError, UnpackError};
 use crate::store::StoreError;
 use registry_client::digest::{DiffId, Digest};
 use std::io;
@@ -93,4 +93,25 @@ pub enum BaseError {
     /// The files are needed, and owners can only be set in a user namespace.
     #[error("the files of an image are needed, which takes a user namespace")]
     NeedsUserNamespace,
+}
+
+impl BaseError {
+    /// Whether a mirror sent wrong bytes, and who begins anew gets them from elsewhere.
+    pub(crate) fn is_of_mirror(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.is_of_mirror())
+    }
+
+    /// Whether the bytes of a layer, and not this machine, may be to blame.
+    pub(crate) fn is_of_content(&self) -> bool {
+        use ApplyError::{Archive, LinkTarget, Name, NotADirectory, WhiteoutDevice};
+        match self {
+            Self::DiffId { .. } => true,
+            Self::Unpack { source: UnpackError::Read(_), .. } => true,
+            Self::Unpack { source: UnpackError::Apply(error), .. } => matches!(
+                error,
+                Archive(_) | Name { .. } | NotADirectory { .. } | LinkTarget { .. } | WhiteoutDevice { .. }
+            ),
+            _ => false,
+        }
+    }
 }

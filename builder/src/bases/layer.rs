@@ -9,9 +9,9 @@ use crate::progress::{Event, StepId};
 use crate::rootfs::Owners;
 use crate::store::{LayerBlob, LayerBuilder, LayerDir, Store};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::DiffId;
+use registry_client::reference::Reference;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -107,30 +107,48 @@ impl Bases {
                 let chunks = file_chunks(from);
                 self.unpack_chunks(layer, &descriptor, chunks, step).await?
             }
-            (None, Some(Known { descriptor, source: Source::Registry(reference) })) => {
-                let asked = Instant::now();
-                let stream = self.client.blob(&reference, &descriptor)?.into_stream();
-                let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-                let feed = async move {
-                    let mut stream = std::pin::pin!(stream);
-                    while let Some(chunk) = stream.next().await {
-                        let chunk = chunk.map_err(BaseError::from)?;
-                        if sender.send(Ok(chunk)).await.is_err() {
-                            // The other side stopped reading: it has an error to tell.
-                            break;
-                        }
-                    }
-                    self.progress.waited(step, Wait::Network, asked);
-                    Ok::<(), BaseError>(())
-                };
-                let (fed, made) = tokio::join!(feed, self.unpack_chunks(layer, &descriptor, receiver, step));
-                fed?;
-                made?
-            }
+            (None, Some(Known { descriptor, source: Source::Registry(reference) })) => loop {
+                match self.unpack_download(layer, &reference, &descriptor, step).await {
+                    // What a mirror sent so far is thrown away; the next comes from elsewhere.
+                    Err(error) if error.is_of_mirror() => {}
+                    other => break other?,
+                }
+            },
             (None, None) => return Err(BaseError::UnknownLayer(layer)),
         };
         drop(lock);
         Ok(path)
+    }
+
+    /// Unpacks a layer while it is downloaded.
+    async fn unpack_download(
+        &self,
+        layer: DiffId,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        step: StepId,
+    ) -> Result<PathBuf, BaseError> {
+        let asked = Instant::now();
+        let mut blob = self.client.blob(reference, descriptor)?;
+        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let feed = async {
+            let sender = sender;
+            while let Some(chunk) = blob.chunk().await? {
+                if sender.send(Ok(chunk)).await.is_err() {
+                    // The other side stopped reading: it has an error to tell.
+                    break;
+                }
+            }
+            self.progress.waited(step, Wait::Network, asked);
+            Ok::<(), BaseError>(())
+        };
+        let (fed, made) = tokio::join!(feed, self.unpack_chunks(layer, descriptor, receiver, step));
+        fed?;
+        if made.as_ref().is_err_and(BaseError::is_of_content) {
+            // It may be that the bytes are not those of the layer: what is wrong is the way they came then.
+            while blob.chunk().await?.is_some() {}
+        }
+        made
     }
 
     /// A blob of the store that unpacks to the layer.

@@ -72,6 +72,36 @@ as_everyone!(pulls, TOOLS, |lab| {
     assert!(whole > 0 && faults > 0, "{whole} pulls went well, {faults} connections did not");
 });
 
+// What a mirror sends is wrong in the middle of a layer: the registry itself is asked, whether the layer is kept as it is or
+// unpacked while it comes.
+as_everyone!(mirrors_that_lie, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let reference = image(lab, &registry);
+    let want = contents(&format!("docker://{reference}"), &lab.path("want"));
+    let proxy = Proxy::corrupting(registry.name(), 100_000);
+    let mirror = format!("{}=http://{}", registry.name(), proxy.reference("").trim_end_matches('/'));
+    let store = lab.path("home/store");
+    let mut pull = lab.command(["pull", "--registry-mirror", &mirror, &reference]);
+    let pulled = output(pull.env("SLIPWAY_ROOT", &store));
+    let text = both(&pulled);
+    assert!(pulled.status.success(), "{text}");
+    assert_eq!(text.matches("this mirror was of no use").count(), 1, "{text}");
+    assert_eq!(contents(&format!("oci:{}:{reference}", store.display()), &lab.path("got")), want);
+
+    let context =
+        lab.dockerfile("from", &format!("FROM {reference} AS base\nFROM scratch\nCOPY --from=base / /\n"));
+    let out = lab.path("home/out");
+    let mut build = lab.command(["build", "--progress=plain", "--registry-mirror", &mirror, "-o"]);
+    let built = output(build.arg(&out).arg(&context).env("SLIPWAY_ROOT", lab.path("home/other")));
+    let text = both(&built);
+    assert!(built.status.success() && text.contains("this mirror was of no use"), "{text}");
+    for layer in 0..LAYERS {
+        let read = |path: &Path| std::fs::read(path.join(layer.to_string())).expect("it is there");
+        assert!(read(&out) == read(&lab.path("context")), "{layer}");
+    }
+    assert!(proxy.faults() > 0);
+});
+
 as_everyone!(pushes, TOOLS, |lab| {
     let registry = Registry::start(&lab.path("docker"));
     let reference = image(lab, &registry);

@@ -65,8 +65,12 @@ pub struct Blob {
     /// Where the registry redirects to: parts ahead spare themselves the way there.
     storage: Option<Url>,
     verifier: Verifier,
-    /// Bytes handed out.
+    /// Bytes that came.
     got: u64,
+    /// Whether any were handed out.
+    begun: bool,
+    /// The mirrors they came from.
+    givers: Vec<Place>,
     /// Bytes to pass over, because the server began at the start again.
     skip: u64,
     /// Whether a range may be asked for.
@@ -87,6 +91,7 @@ impl Blob {
         let embedded = descriptor.data.as_deref().and_then(|data| STANDARD.decode(data).ok());
         let digest = descriptor.digest;
         let (mut places, own) = client.sources(reference, &format!("get blob {digest}"))?;
+        places.retain(|mirror| !mirror.registry.has_wrong(&digest));
         places.push(own.clone());
         places.reverse();
         // There is at least its own place.
@@ -107,6 +112,8 @@ impl Blob {
             storage: None,
             verifier: Verifier::new(&digest),
             got: 0,
+            begun: false,
+            givers: Vec::new(),
             skip: 0,
             ranges: true,
             backoff: Backoff::new(&client.options().retry),
@@ -137,34 +144,78 @@ impl Blob {
     ///
     /// # Errors
     /// [`PullError::Digest`] or [`PullError::Size`] if the bytes are not those of the descriptor;
+    /// [`PullError::Mirror`] if a mirror sent those, and the blob can be had elsewhere by who begins anew;
     /// [`PullError::Request`] if the connection is cut more often than the client's retry policy allows.
     /// After an error the blob must not be read on.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, PullError> {
         while self.got < self.descriptor.size {
-            let bytes = match self.receive().await {
-                Ok(bytes) => bytes,
-                Err(PullError::Request(error)) => {
-                    if self.gave_up_ahead(&error) {
-                        continue;
+            match self.receive().await {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => {
+                    self.backoff.progress();
+                    match self.accept(bytes) {
+                        Ok(bytes) => return Ok(Some(bytes)),
+                        Err(error) => self.begin_again(error)?,
                     }
-                    self.resumptions += 1;
-                    if self.resumptions > RESUMPTIONS {
-                        return Err(error.into());
-                    }
-                    if let Err(error) = self.backoff.pause(error).await {
-                        self.elsewhere(error)?;
-                    }
-                    continue;
                 }
-                Err(error) => return Err(error),
-            };
-            if bytes.is_empty() {
-                continue;
+                Err(PullError::Request(error)) => self.recover(error).await?,
+                // The head of an answer tells that it is of something else; none of its bytes was taken.
+                Err(error) => {
+                    self.place.registry.sent_wrong(self.descriptor.digest);
+                    self.elsewhere(error)?;
+                }
             }
-            self.backoff.progress();
-            return self.accept(bytes).map(Some);
         }
         Ok(None)
+    }
+
+    /// All of it.
+    pub(super) async fn bytes(mut self) -> Result<Bytes, PullError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.into())
+    }
+
+    /// Waits until it may be tried again here, or turns to the next place.
+    async fn recover(&mut self, error: RequestError) -> Result<(), PullError> {
+        if self.gave_up_ahead(&error) {
+            return Ok(());
+        }
+        self.resumptions += 1;
+        if self.resumptions > RESUMPTIONS {
+            return Err(error.into());
+        }
+        if self.place.mirror && self.place.registry.is_resting() {
+            // Another blob has found out already that it is of no use.
+            return self.elsewhere(error.into());
+        }
+        match self.backoff.pause(error).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.elsewhere(error.into()),
+        }
+    }
+
+    /// The bytes are wrong. Mirrors they came from are not asked for them again; where nothing was handed out yet, the next
+    /// place is asked instead. Gives the error back if all are the registry's own.
+    fn begin_again(&mut self, error: PullError) -> Result<(), PullError> {
+        if self.givers.is_empty() {
+            return Err(error);
+        }
+        let digest = self.descriptor.digest;
+        for giver in &self.givers {
+            giver.registry.sent_wrong(digest);
+            useless_mirror(&self.transport, giver, &error);
+        }
+        if self.begun {
+            return Err(PullError::Mirror(error.into()));
+        }
+        self.givers.clear();
+        self.verifier = Verifier::new(&digest);
+        (self.got, self.skip, self.until) = (0, 0, self.descriptor.size);
+        self.incoming = None;
+        self.elsewhere(error)
     }
 
     /// The next bytes from the server, past those that were handed out already; empty if these were among them.
@@ -198,16 +249,17 @@ impl Blob {
 
     /// Turns to the next place that may have the blob, or gives the error back when there is none. What came already
     /// stays: the digest decides about the whole.
-    fn elsewhere(&mut self, error: RequestError) -> Result<(), PullError> {
+    fn elsewhere(&mut self, error: PullError) -> Result<(), PullError> {
+        let unknown = matches!(error, PullError::Request(RequestError::NotFound { .. }));
         if let Some(next) = self.places.pop() {
-            useless_mirror(&self.transport, &self.place, &error.into());
+            useless_mirror(&self.transport, &self.place, &error);
             self.call = call(&next, &self.descriptor.digest);
             self.place = next;
-        } else if let (RequestError::NotFound { .. }, Some(url)) = (&error, self.urls.pop()) {
+        } else if let (true, Some(url)) = (unknown, self.urls.pop()) {
             // Foreign layers are not in the registry; their descriptor says where they are.
             self.call.target = Target::Url(url);
         } else {
-            return Err(error.into());
+            return Err(error);
         }
         self.ranges = true;
         self.takes_ranges = false;
@@ -284,12 +336,18 @@ impl Blob {
         }
         self.verifier.update(&bytes);
         self.got = got;
+        if self.place.mirror
+            && self.givers.last().is_none_or(|last| !Arc::ptr_eq(&last.registry, &self.place.registry))
+        {
+            self.givers.push(self.place.clone());
+        }
         if got == self.until {
             self.incoming = None;
         }
         if got == self.descriptor.size {
             self.verify()?;
         }
+        self.begun = true;
         if let Some(progress) = &self.progress {
             progress(got);
         }

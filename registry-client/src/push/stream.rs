@@ -32,7 +32,7 @@ impl Client {
         progress: Option<Progress>,
     ) -> Result<Descriptor, PushError> {
         let named = reference;
-        let Place { registry, reference } = self.destination(named, "push a blob")?;
+        let Place { registry, reference, .. } = self.destination(named, "push a blob")?;
         let reference = &reference;
         let mut backoff = Backoff::new(&self.options().retry);
         loop {

@@ -117,7 +117,7 @@ impl Client {
         from_repository: &str,
     ) -> Result<Mount, PushError> {
         let action = format!("mount blob {digest} from {from_repository}");
-        let Place { registry, reference: to } = self.destination(reference, &action)?;
+        let Place { registry, reference: to, .. } = self.destination(reference, &action)?;
         // The other repository may be rewritten, too; when it is somewhere else now, nothing can be mounted from it.
         let from = reference.with_repository(from_repository).ok();
         let from = from.and_then(|from| self.destination(&from, &action).ok()).map(|place| place.reference);
@@ -151,7 +151,7 @@ impl Client {
         options: &PushBlobOptions,
     ) -> Result<BlobOutcome, PushError> {
         let named = reference;
-        let Place { registry, reference } =
+        let Place { registry, reference, .. } =
             self.destination(named, &format!("push blob {}", descriptor.digest))?;
         let reference = &reference;
         let lock = registry.push_lock(reference.repository(), descriptor.digest);

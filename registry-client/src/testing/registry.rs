@@ -36,6 +36,8 @@ pub(crate) struct Oddities {
     pub(crate) redirect_blobs: Option<String>,
     /// Blobs come with one byte changed.
     pub(crate) corrupt_blobs: bool,
+    /// Instead of blobs a page comes, with a good status: a proxy that wants a login does so.
+    pub(crate) html_blobs: bool,
     /// `Range` is not understood.
     pub(crate) ignore_range: bool,
     /// Ranges are cut to so many bytes, and say so.
@@ -294,6 +296,9 @@ impl Inner {
         if let Some(address) = &oddities.redirect_blobs {
             let location = format!("http://{address}/storage/{digest}?signature=x");
             return Reply::new(307).header("Location", location);
+        }
+        if oddities.html_blobs {
+            return Reply::new(200).header("Content-Type", "text/html").body("<html>who are you?</html>");
         }
         let mut bytes = bytes.clone();
         if oddities.corrupt_blobs {

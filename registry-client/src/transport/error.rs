@@ -5,7 +5,9 @@ use super::{
     limits::{RateLimit, wanted_pause},
     secrets::Secrets,
 };
-use crate::{auth::challenge, configuration::ConfigurationError, credentials::CredentialsError};
+use crate::{
+    auth::challenge, configuration::ConfigurationError, credentials::CredentialsError, pull::PullError,
+};
 use oci_distribution::errors::{OciEnvelope, OciError, OciErrorCode};
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
@@ -312,6 +314,8 @@ impl RequestError {
         match self {
             Self::RateLimited { errors, .. } => !advice::is_quota(errors),
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            // A source that reads from a registry has another one for the next time.
+            Self::Source { source, .. } => is_of_mirror(source),
             // 501 and 505 are about what was asked, not about the moment.
             Self::Status { status, .. } => {
                 matches!(status, 408 | 425) || (500..600).contains(status) && !matches!(status, 501 | 505)
@@ -466,6 +470,12 @@ fn find_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error
         next = error.source();
     }
     None
+}
+
+/// Whether what is sent came from a mirror that sent wrong bytes.
+fn is_of_mirror(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<PullError>());
+    inner.is_some_and(PullError::is_of_mirror)
 }
 
 /// Whether the server ended the TLS connection with a word: it speaks TLS, and does not like our side of it. The HTTP/2

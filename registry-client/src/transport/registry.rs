@@ -1,18 +1,16 @@
 //! What a client remembers of one registry.
 
-use super::{Origin, authorize::Authorizer, call::Lane, origin::is_loopback};
+use super::{Origin, authorize::Authorizer, call::Lane, faults::Faults, origin::is_loopback};
+use crate::digest::Digest;
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
 };
 use tokio::sync::{AcquireError, OnceCell, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 /// A push of one blob to one repository.
-type PushKey = (String, crate::digest::Digest);
+type PushKey = (String, Digest);
 
 /// One registry: where it is, how it wants us to prove who we are, and how much may run at once.
 pub(crate) struct Registry {
@@ -21,8 +19,7 @@ pub(crate) struct Registry {
     pub(super) insecure: bool,
     /// Whether it is on this machine.
     pub(crate) loopback: bool,
-    /// Nobody answered there: a mirror that is not worth asking again.
-    gone: AtomicBool,
+    faults: Faults,
     /// Found at the first request.
     pub(super) origin: OnceCell<Origin>,
     /// Where it is when plain HTTP turned out to be wrong; `None` in it if that was looked into, and is not so.
@@ -45,7 +42,7 @@ impl Registry {
             name: name.to_owned(),
             insecure,
             loopback: Url::parse(&format!("http://{name}/")).is_ok_and(|url| is_loopback(&url)),
-            gone: AtomicBool::new(false),
+            faults: Faults::default(),
             origin: OnceCell::new(),
             https_instead: OnceCell::new(),
             speaks_plain: AtomicBool::new(false),
@@ -57,14 +54,29 @@ impl Registry {
         }
     }
 
-    /// Whether [`Self::give_up`] was called.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+    /// Notes that nobody answers there, or no answer was of use: as a mirror it is not asked for a while.
+    pub(crate) fn rest(&self) {
+        self.faults.rest();
     }
 
-    /// Notes that nobody answers there.
-    pub(crate) fn give_up(&self) {
-        self.gone.store(true, Ordering::Relaxed);
+    /// Whether [`Self::rest`] was called a short while ago.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.faults.is_resting()
+    }
+
+    /// Notes that it sent other bytes than those of a blob: as a mirror it is not asked for that again.
+    pub(crate) fn sent_wrong(&self, digest: Digest) {
+        self.faults.sent_wrong(digest);
+    }
+
+    /// Whether [`Self::sent_wrong`] was called.
+    pub(crate) fn has_wrong(&self, digest: &Digest) -> bool {
+        self.faults.has_wrong(digest)
+    }
+
+    /// Whether nobody was told yet that it is of no use for a repository.
+    pub(crate) fn is_first_fault(&self, repository: &str) -> bool {
+        self.faults.is_first(repository)
     }
 
     fn lane(&self, lane: Lane) -> &Arc<Semaphore> {
@@ -90,11 +102,7 @@ impl Registry {
     }
 
     /// A lock that only one push of that blob to that repository holds at a time.
-    pub(crate) fn push_lock(
-        &self,
-        repository: &str,
-        digest: crate::digest::Digest,
-    ) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn push_lock(&self, repository: &str, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
         let mut pushing = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
         pushing.retain(|_, lock| lock.strong_count() > 0);
         let key = (repository.to_owned(), digest);

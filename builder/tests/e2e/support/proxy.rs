@@ -29,14 +29,23 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Passes connections on to `server`. Of a hundred `percent` suffer, as `seed` says.
     pub(crate) fn start(server: String, seed: u64, percent: u64) -> Proxy {
+        let mut state = seed;
+        Proxy::run(server, move || draw(&mut state, percent))
+    }
+
+    /// Passes connections on to `server`, and changes byte `at` of what each brings.
+    pub(crate) fn corrupting(server: String, at: usize) -> Proxy {
+        Proxy::run(server, move || Fault::Corrupt(at))
+    }
+
+    fn run(server: String, mut next: impl FnMut() -> Fault + Send + 'static) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let faults = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&faults);
         std::thread::spawn(move || {
-            let mut state = seed;
             for client in listener.incoming().flatten() {
-                let fault = draw(&mut state, percent);
+                let fault = next();
                 if !matches!(fault, Fault::None) {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
