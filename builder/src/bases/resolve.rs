@@ -99,7 +99,16 @@ impl Bases {
         let top = self.client.manifest(&reference).await?;
         self.store.blobs().insert(&top.bytes)?;
         let resolved = self.descend(name, top.descriptor.clone(), platform, &source, true).await?;
-        self.store.images().add(&top.descriptor, &[name.to_owned()])?;
+        let images = self.store.images();
+        match reference.digest() {
+            None => images.add(&top.descriptor, &[name.to_owned()])?,
+            // The digest says which it is; a tag beside it names whatever the registry has there.
+            Some(_) if find(&self.store, name)?.is_some() => {}
+            Some(digest) => {
+                let name = reference.without_identifier().with_digest(digest).to_string();
+                images.add(&top.descriptor, &[name])?;
+            }
+        }
         Ok(resolved)
     }
 
@@ -212,7 +221,10 @@ impl Bases {
     }
 }
 
-/// The descriptor that the store has under a canonical name: by tag, or by the digest in it.
+/// The descriptor that the store has under a canonical name: by tag, or by the digest in it, whatever its names are.
 fn find(store: &Store, name: &str) -> Result<Option<Descriptor>, BaseError> {
-    Ok(store.images().by_name(name)?)
+    let digest = name.parse::<Reference>().ok().and_then(|reference| reference.digest());
+    let Some(digest) = digest else { return Ok(store.images().by_name(name)?) };
+    let images = store.images().list()?;
+    Ok(images.into_iter().map(|image| image.descriptor).find(|descriptor| descriptor.digest == digest))
 }

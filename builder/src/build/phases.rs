@@ -93,7 +93,7 @@ impl Build<'_> {
         let Self { request, progress, privileged, .. } = *self;
         let Source { input, parsed, .. } = source;
         let locked = request.locked.then(|| lock::read(input.path.as_deref())).transpose()?;
-        let options = PlanOptions { locked, ..planning::options(request) };
+        let options = PlanOptions { locked, offline: self.environment.offline, ..planning::options(request) };
         let (file, dockerfile) = (&input.dockerfile, &parsed.dockerfile);
         let planned = planning::planned(file, dockerfile, request, &options, bases, progress, privileged);
         let planned = tokio::select! {

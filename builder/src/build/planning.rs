@@ -53,6 +53,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
         allowed: request.allowed,
         ssh: request.ssh.keys().cloned().collect(),
         no_cache: request.no_cache.clone(),
+        offline: false,
         locked: None,
     }
 }

@@ -90,6 +90,17 @@ pub enum UsageError {
     /// `--annotation` without an image.
     #[error("--annotation: no output of this build holds an image")]
     NothingToAnnotate,
+    /// `--push` without a name.
+    #[error("an image that is pushed needs a name: give it one with -t")]
+    PushUnnamed,
+    /// `-t` without an image.
+    #[error("-t {0}: no output of this build holds an image that could have a name")]
+    NothingToName(String),
+    /// An output, or a file about the result, and nothing is built.
+    #[error(
+        "{0} is about what a build makes, and with --check, --call, --show-context or --lock nothing is built"
+    )]
+    NothingBuilt(&'static str),
     /// `--iidfile` without an image.
     #[error("--iidfile: no output of this build holds an image")]
     NoImageId,

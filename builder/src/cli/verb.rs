@@ -124,6 +124,9 @@ fn matches(
 
 fn stop(error: clap::Error) -> Stop {
     let text = error.render().to_string();
+    // Nobody who mistypes a flag means a file of that name.
+    let is_wrong_advice = |part: &&str| part.trim_start().starts_with("tip: to pass ");
+    let text = text.split("\n\n").filter(|part| !is_wrong_advice(part)).collect::<Vec<_>>().join("\n\n");
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Show(text),
         _ => Stop::Usage(UsageError::Parser(text)),

@@ -68,6 +68,14 @@ pub enum ContextError {
         /// What is allowed.
         limit: u64,
     },
+    /// What came is neither an archive nor text.
+    #[error(
+        "{place} is neither a Dockerfile nor a tar archive, plain or compressed by gzip, bzip2, xz or zstd"
+    )]
+    Binary {
+        /// Standard input, or an address.
+        place: String,
+    },
     /// The archive on standard input cannot be extracted.
     #[error("cannot extract the build context from standard input")]
     Archive(#[source] CopyError),

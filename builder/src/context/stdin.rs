@@ -30,7 +30,7 @@ pub enum StdinContext {
 /// tell, as with `ADD`. Owners in the archive mean nothing: the files belong to the caller.
 ///
 /// # Errors
-/// [`ContextError::Stdin`], [`ContextError::StdinTooLong`], [`ContextError::Archive`].
+/// [`ContextError::Stdin`], [`ContextError::StdinTooLong`], [`ContextError::Binary`], [`ContextError::Archive`].
 pub fn read_stdin(input: impl Read, dir: &Path) -> Result<StdinContext, ContextError> {
     read_context(input, "standard input", dir)
 }
@@ -48,6 +48,10 @@ pub fn read_context(mut input: impl Read, place: &str, dir: &Path) -> Result<Std
         input.take(limit).read_to_end(&mut head).map_err(ContextError::Stdin)?;
         if head.len() as u64 > limit {
             return Err(ContextError::StdinTooLong { limit });
+        }
+        // No text has one, in whatever encoding its comments are.
+        if head.contains(&0) {
+            return Err(ContextError::Binary { place: place.to_owned() });
         }
         return Ok(StdinContext::Dockerfile(head));
     }

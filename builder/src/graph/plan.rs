@@ -43,6 +43,8 @@ pub struct PlanOptions {
     pub ssh: BTreeSet<String>,
     /// `--no-cache`.
     pub no_cache: NoCache,
+    /// `--offline`: what was fetched before does, `no_cache` or not.
+    pub offline: bool,
     /// `--locked`: what names mean, and that nothing else is taken.
     pub locked: Option<LockFile>,
 }

@@ -21,6 +21,7 @@ fn options() -> PlanOptions {
         allowed: Default::default(),
         ssh: Default::default(),
         no_cache: NoCache::Nothing,
+        offline: false,
         locked: None,
     }
 }

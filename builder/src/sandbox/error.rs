@@ -54,7 +54,7 @@ pub enum SandboxError {
         path: String,
     },
     /// The program does not exist: exit status 127.
-    #[error("exec: {program:?}: no such file")]
+    #[error("exec: {program:?}: no such file{}", no_shell(program))]
     NotFound {
         /// The program.
         program: String,
@@ -126,6 +126,16 @@ pub enum SandboxError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What the lack of the default shell means.
+fn no_shell(program: &str) -> &'static str {
+    match program {
+        "/bin/sh" => {
+            "; the stage has no shell: write RUN [\"program\", \"argument\"], or start FROM an image that has one"
+        }
+        _ => "",
+    }
 }
 
 impl SandboxError {

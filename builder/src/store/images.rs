@@ -143,6 +143,7 @@ impl Images {
     }
 
     /// The image whose id or manifest digest is, or starts with, `text`: hexadecimal digits, `sha256:` in front or not.
+    /// Of several manifests of one id, which are one image, one that has a name if any has.
     ///
     /// # Errors
     /// `Ambiguous`; when the index cannot be read.
@@ -152,13 +153,15 @@ impl Images {
             return Ok(None);
         }
         let prefix = prefix.to_ascii_lowercase();
+        // By what `text` is the beginning of.
         let mut found: BTreeMap<Digest, Descriptor> = BTreeMap::new();
+        // Those with names come last.
         for Image { descriptor, .. } in self.list()? {
             let fits = |digest: &Digest| digest.algorithm() == "sha256" && digest.hex().starts_with(&prefix);
             // What cannot be read any more can still be named by the digest of its manifest, to remove it.
             let id = self.id(&descriptor).ok();
-            if fits(&descriptor.digest) || id.is_some_and(|id| fits(&id)) {
-                found.insert(descriptor.digest, descriptor);
+            if let Some(digest) = id.filter(fits).or_else(|| Some(descriptor.digest).filter(fits)) {
+                found.insert(digest, descriptor);
             }
         }
         match found.len() {
@@ -168,6 +171,18 @@ impl Images {
                 candidates: found.keys().take(4).map(|d| d.hex()[..20].to_owned()).collect(),
             }),
         }
+    }
+
+    /// All manifests of an image id: one, unless the same config is in several, with different annotations or
+    /// compression.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn of_id(&self, id: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let listed = self.list()?.into_iter().map(|image| (image.descriptor.digest, image.descriptor));
+        let distinct: BTreeMap<Digest, Descriptor> = listed.collect();
+        let is_of_id = |descriptor: &Descriptor| self.id(descriptor).is_ok_and(|known| known == *id);
+        Ok(distinct.into_values().filter(is_of_id).collect())
     }
 
     /// The image that `text` means: a full canonical reference, or (the beginning of) an id.

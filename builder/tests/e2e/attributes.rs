@@ -245,6 +245,21 @@ as_everyone!(names, TOOLS, |lab| {
     assert!(!fs::read_to_string(lab.store().join("index.json")).unwrap().contains("never"));
 });
 
+as_everyone!(one_config_in_two_manifests, &[], |lab| {
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\n");
+    let id = String::from_utf8(lab.build(["-q", "-t", "a:1", text(&context)]).stdout).expect("it is text");
+    let id = id.trim();
+    lab.build(["-q", "-t", "a:2", "--annotation", "x=y", text(&context)]);
+    // It is one image, whichever of its manifests is meant.
+    assert!(lab.verb(["inspect", id]).contains(id));
+    assert!(lab.verb(["history", &id["sha256:".len()..][..20]]).contains("COPY"));
+    lab.verb(["tag", id, "b:1"]);
+    let refused = output_of(&mut lab.command(["rmi", id]));
+    assert!(refused.contains("a:1") && refused.contains("a:2"), "{refused}");
+    lab.verb(["rmi", "--force", id]);
+    assert_eq!(lab.verb(["images", "-q"]), "");
+});
+
 fn output_of(command: &mut std::process::Command) -> String {
     crate::support::tools::both(&output(command))
 }

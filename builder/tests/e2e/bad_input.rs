@@ -78,10 +78,15 @@ as_everyone!(a_wrong_command_line, &[], |lab| {
         (vec!["--progress=loud"], &["error:", "loud"]),
         (vec!["--platform=linux/amd64/v1/v2/v3"], &["error:"]),
         (vec!["-t", "Not A Name"], &["error:", "Not A Name"]),
+        (vec!["-t", "name@sha256:0000000000000000000000000000000000000000000000000000000000000000"], &["error:", "@"]),
+        (vec!["--provenance=true"], &["error:", "--provenance", "attestations"]),
     ] {
         let all = arguments.into_iter().map(Path::new).chain([&*context]);
         lab.try_build(all).assert_refused(2, expected);
     }
+    // What happens anyway may be asked for.
+    let asked = ["--provenance=false", "--sbom=false", "--rm", "--quiet=false"];
+    lab.build(asked.map(Path::new).into_iter().chain([&*context]));
     let none: [&str; 0] = [];
     lab.try_build(none).assert_refused(2, &["error:"]);
 });

@@ -52,6 +52,14 @@ as_everyone!(by_a_polite_kill, TOOLS, |lab| {
     works_again(lab);
 });
 
+as_everyone!(by_a_closed_terminal, TOOLS, |lab| {
+    let (_registry, mut build) = endless(lab);
+    build.signal(Signal::HUP);
+    assert_eq!(build.wait(), Some(1), "{}", build.printed());
+    lab.assert_nothing_left();
+    works_again(lab);
+});
+
 as_everyone!(by_a_kill, TOOLS, |lab| {
     let (_registry, mut build) = endless(lab);
     build.signal(Signal::KILL);

@@ -41,6 +41,9 @@ as_everyone!(offline, TOOLS, |lab| {
     drop(server);
 
     lab.build(strings(&["--offline"], &context)).assert_all_cached();
+    // Running everything does not mean fetching everything, where nothing can be fetched.
+    let again = lab.build(strings(&["--offline", "--no-cache"], &context));
+    assert_eq!(again.executed()[0], "RUN echo made > /made");
     let more = lab.dockerfile("more", &format!("{text}RUN cat /file /app/a /made\n"));
     let built = lab.build(strings(&["--offline"], &more));
     assert_eq!(built.executed(), ["RUN cat /file /app/a /made"]);
@@ -78,6 +81,8 @@ as_everyone!(lock_and_locked, TOOLS, |lab| {
         Some(&first.clone().into())
     );
     lab.build(strings(&["--locked"], &context));
+    let images = lab.verb(["images", "-q", base.as_str()]);
+    assert_eq!(images.lines().count(), 1, "the image that the digest names has its name already: {images}");
 
     // The names mean something else now; the lock file does not.
     server.put("file", "two");

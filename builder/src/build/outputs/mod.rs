@@ -55,6 +55,11 @@ pub(super) fn names(request: &BuildRequest) -> Result<Names, BuildError> {
 fn name(given: &str, by_digest: bool) -> Result<Reference, BuildError> {
     let bad = |why: String| BuildError::Name { given: given.to_owned(), why };
     let reference: Reference = given.parse().map_err(|error| bad(format!("{error}")))?;
+    if reference.digest().is_some() {
+        return Err(bad(
+            "an image's digest is what its content gives; leave out the @ and what is behind it".to_owned(),
+        ));
+    }
     match (by_digest, reference.tag()) {
         (false, _) => Ok(reference.with_default_tag()),
         (true, None) => Ok(reference),

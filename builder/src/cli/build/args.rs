@@ -218,7 +218,7 @@ pub enum ProgressMode {
 
 /// Gives truth values the forms `--pull`, `--pull=true` and `--pull=false`, as Go's flag package has them.
 pub fn truth_values(command: clap::Command) -> clap::Command {
-    let ids = ["pull", "push", "load", "no_cache", "no_early_cutoff", "check"];
+    let ids = ["pull", "push", "load", "no_cache", "no_early_cutoff", "check", "quiet"];
     ids.into_iter().fold(command, |command, id| {
         command.mut_arg(id, |arg| {
             arg.required(false)

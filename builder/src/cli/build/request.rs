@@ -27,6 +27,9 @@ pub fn request(
     variable: Lookup<'_>,
     stdout_is_terminal: bool,
 ) -> Result<BuildRequest, UsageError> {
+    if args.called().is_some() {
+        nothing_is_made(&args)?;
+    }
     let context = context_of(args.context.as_deref())?;
     let dockerfile = dockerfile_of(args.file)?;
     if context == ContextSource::Stdin && dockerfile == DockerfileSource::Stdin {
@@ -51,7 +54,14 @@ pub fn request(
     let epoch = epoch(build_args.get(EPOCH).map(String::as_str))?;
     let mut outputs = outputs(args.output, args.push, args.load, stdout_is_terminal)?;
     annotate(&mut outputs, args.annotation.into_iter().flatten().collect())?;
-    if args.iidfile.is_some() && !outputs.is_empty() && !outputs.iter().any(Output::has_layers) {
+    let has_image = outputs.is_empty() || outputs.iter().any(Output::has_layers);
+    if args.tag.is_empty() && outputs.iter().any(|output| output.push && output.names.is_empty()) {
+        return Err(UsageError::PushUnnamed);
+    }
+    if let (Some(name), false) = (args.tag.first(), has_image) {
+        return Err(UsageError::NothingToName(name.clone()));
+    }
+    if args.iidfile.is_some() && !has_image {
         return Err(UsageError::NoImageId);
     }
     if args.offline && outputs.iter().any(|output| output.push) {
@@ -111,6 +121,22 @@ pub fn request(
         secrets,
         parallelism: args.parallelism.map(usize::from),
     })
+}
+
+/// Refuses what only a build can do. Names are checked, so they may stay.
+fn nothing_is_made(args: &BuildArgs) -> Result<(), UsageError> {
+    let about_the_result = [
+        ("--push", args.push),
+        ("--load", args.load),
+        ("--output", !args.output.is_empty()),
+        ("--iidfile", args.iidfile.is_some()),
+        ("--metadata-file", args.metadata_file.is_some()),
+        ("--explain", args.explain.is_some()),
+    ];
+    match about_the_result.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(UsageError::NothingBuilt(flag)),
+        None => Ok(()),
+    }
 }
 
 const EPOCH: &str = "SOURCE_DATE_EPOCH";

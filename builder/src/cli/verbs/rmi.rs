@@ -39,7 +39,15 @@ fn remove(text: &str, force: bool, store: &Store, out: &mut dyn Write) -> Result
     let images = store.images();
     let found = local::find(store, text)?;
     let id = images.id(&found.descriptor).unwrap_or(found.descriptor.digest);
-    let names = local::names(store)?.remove(&found.descriptor.digest).unwrap_or_default();
+    // An id means all manifests with that config, the digest of a manifest this one.
+    let hex = text.rsplit(':').next().unwrap_or(text);
+    let meant = match &found.name {
+        None if id.hex().starts_with(&hex.to_ascii_lowercase()) => images.of_id(&id)?,
+        _ => Vec::new(),
+    };
+    let meant = if meant.is_empty() { vec![found.descriptor] } else { meant };
+    let mut all = local::names(store)?;
+    let names: Vec<String> = meant.iter().filter_map(|image| all.remove(&image.digest)).flatten().collect();
     match found.name {
         Some(name) => {
             images.untag(&name)?;
@@ -52,7 +60,9 @@ fn remove(text: &str, force: bool, store: &Store, out: &mut dyn Write) -> Result
             return Err(Failure::SeveralNames { given: text.to_owned(), names });
         }
         None => {
-            images.remove(&found.descriptor.digest)?;
+            for image in &meant {
+                images.remove(&image.digest)?;
+            }
             for name in &names {
                 writeln!(out, "Untagged: {name}")?;
             }

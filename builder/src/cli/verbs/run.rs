@@ -71,6 +71,10 @@ pub struct Args {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub platform: Option<Platform>,
 
+    /// Throw away what the program writes: always so
+    #[arg(long)]
+    pub rm: bool,
+
     /// Let the program write to no file of the image
     #[arg(long)]
     pub read_only: bool,

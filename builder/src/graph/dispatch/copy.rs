@@ -163,7 +163,7 @@ impl Dispatch<'_, '_> {
 
     /// A vertex that depends on nothing, and so is fetched at once.
     fn source(&mut self, op: Op, shown: &str, word: &Word) -> VertexId {
-        let ignore_cache = self.state.ignore_cache;
+        let ignore_cache = self.state.ignore_cache && !self.planner.options.offline;
         if let Some(known) = self.planner.fetching(&op, ignore_cache) {
             return known;
         }

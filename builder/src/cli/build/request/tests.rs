@@ -108,13 +108,13 @@ fn push_and_load() {
     };
     use OutputKind::*;
     for (line, want) in [
-        ("--push .", &[(Image, true, false)][..]),
+        ("-t a --push .", &[(Image, true, false)][..]),
         ("--load .", &[(Docker, false, true)]),
-        ("--push --load .", &[(Image, true, false), (Docker, false, true)]),
-        ("--push -o type=image,compression=zstd .", &[(Image, true, false)]),
+        ("-t a --push --load .", &[(Image, true, false), (Docker, false, true)]),
+        ("-t a --push -o type=image,compression=zstd .", &[(Image, true, false)]),
         ("--load -o type=docker .", &[(Docker, false, true)]),
         ("--load -o type=docker,dest=x.tar .", &[(Docker, false, false), (Docker, false, true)]),
-        ("--push -o out .", &[(Local, false, false), (Image, true, false)]),
+        ("-t a --push -o out .", &[(Local, false, false), (Image, true, false)]),
     ] {
         assert_eq!(kinds(line), want, "{line}");
     }
@@ -180,13 +180,24 @@ fn annotations_reach_every_image() {
     let outputs = request_of("--annotation manifest,manifest-descriptor:a=b -o type=image -o out .").outputs;
     assert_eq!((outputs[0].annotations.len(), outputs[1].annotations.len()), (2, 0));
     assert_eq!(request_of("--annotation a=b .").outputs[0].kind, OutputKind::Image);
-    let outputs = request_of("--annotation a=b --push --load .").outputs;
+    let outputs = request_of("-t a --annotation a=b --push --load .").outputs;
     assert_eq!((outputs[0].annotations.len(), outputs[1].annotations.len()), (1, 0));
 }
 
 #[test]
 fn wrong_together() {
     for (line, want) in [
+        ("--push .", "an image that is pushed needs a name: give it one with -t"),
+        ("-t a -o out .", "-t a: no output of this build holds an image that could have a name"),
+        ("-t a -o type=cacheonly .", "-t a: no output of this build holds an image that could have a name"),
+        (
+            "--check -t a --push .",
+            "--push is about what a build makes, and with --check, --call, --show-context or --lock nothing is built",
+        ),
+        (
+            "--lock --iidfile i .",
+            "--iidfile is about what a build makes, and with --check, --call, --show-context or --lock nothing is built",
+        ),
         ("-t x", "the build context is missing; for the current directory write: build ."),
         (
             "--no-cache --no-cache-filter a .",
