@@ -1,6 +1,6 @@
 //! Image configs (image-spec config.md), with the fields Docker adds.
 
-use crate::{digest::DiffId, platform::Platform};
+use crate::{digest::DiffId, json::or_default, platform::Platform};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,7 +18,12 @@ pub struct ImageConfig {
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Features of the operating system.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "os.features",
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "or_default"
+    )]
     pub os_features: Vec<String>,
     /// When it was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,12 +32,12 @@ pub struct ImageConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// How to run it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub config: RuntimeConfig,
     /// Its layers.
     pub rootfs: RootFs,
     /// How it was made.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub history: Vec<History>,
     /// Fields not known here.
     #[serde(flatten)]
@@ -82,7 +87,7 @@ pub struct Empty {}
 #[serde(rename_all = "PascalCase")]
 pub struct RuntimeConfig {
     /// `user[:group]`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub user: String,
     /// `80/tcp`...
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "set_or_null")]
@@ -106,7 +111,7 @@ pub struct RuntimeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "set_or_null")]
     pub volumes: Option<StringSet>,
     /// Current directory.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub working_dir: String,
     /// Docker: triggers for images built from this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,22 +140,22 @@ fn set_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
 #[serde(rename_all = "PascalCase")]
 pub struct HealthConfig {
     /// `["NONE"]`, `["CMD", args...]` or `["CMD-SHELL", command]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
     pub test: Vec<String>,
     /// Time between checks.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
     pub interval: u64,
     /// Time a check may take.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
     pub timeout: u64,
     /// Time in which failures do not count.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
     pub start_period: u64,
     /// Time between checks during the start period.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
     pub start_interval: u64,
     /// Failures in a row that make it unhealthy.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
     pub retries: u64,
 }
 
@@ -165,7 +170,7 @@ pub struct RootFs {
     #[serde(rename = "type")]
     pub kind: String,
     /// Base first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub diff_ids: Vec<DiffId>,
 }
 
@@ -191,6 +196,35 @@ pub struct History {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Whether it made no layer.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not", deserialize_with = "or_default")]
     pub empty_layer: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Of what Go's programs write, all that may be null is.
+    #[test]
+    fn null_is_nothing() {
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "os.features": null, "variant": null, "history": null,
+            "rootfs": { "type": "layers", "diff_ids": null },
+            "config": {
+                "User": null, "Env": null, "Cmd": null, "Entrypoint": null, "Volumes": null, "ExposedPorts": null,
+                "WorkingDir": null, "Labels": null, "OnBuild": null, "Shell": null, "StopSignal": null,
+                "Healthcheck": { "Test": null, "Interval": null, "Retries": null },
+            },
+        });
+        let mut read = ImageConfig::deserialize(&config).unwrap();
+        assert_eq!(read.config.healthcheck.take(), Some(HealthConfig::default()));
+        assert_eq!(read, ImageConfig::empty(&Platform::new("linux", "amd64")));
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "config": null, "rootfs": { "type": "layers" },
+            "history": [{ "created_by": null, "empty_layer": null }],
+        });
+        let read = ImageConfig::deserialize(&config).unwrap();
+        assert_eq!((read.config, read.history), (RuntimeConfig::default(), vec![History::default()]));
+    }
 }

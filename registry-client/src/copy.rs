@@ -8,7 +8,7 @@ use crate::{
     client::Client,
     descriptor::Descriptor,
     digest::Digest,
-    manifest::{ManifestBytes, Manifests, ParsedManifest, select},
+    manifest::{ManifestBytes, ManifestError, Manifests, ParsedManifest, select},
     platform::Platform,
     pull::PullError,
     push::{BlobPush, BlobSource, ImagePush, OnStep, PushError},
@@ -122,7 +122,8 @@ impl Client {
         contents: &'a mut Contents,
     ) -> BoxFuture<'a, Result<(), PullError>> {
         Box::pin(async move {
-            let index = match parsed(source, manifest)? {
+            let whole = manifest.parse_whole().map_err(|error| malformed(source, error))?;
+            let index = match whole {
                 ParsedManifest::Index(index) => index,
                 ParsedManifest::Manifest(image) => {
                     for blob in image.layers.into_iter().chain([image.config]) {
@@ -215,9 +216,11 @@ impl Client {
 }
 
 fn parsed(source: &Reference, manifest: &ManifestBytes) -> Result<ParsedManifest, PullError> {
-    manifest
-        .parse()
-        .map_err(|error| PullError::Manifest { reference: source.to_string(), source: error.into() })
+    manifest.parse().map_err(|error| malformed(source, error))
+}
+
+fn malformed(source: &Reference, error: ManifestError) -> PullError {
+    PullError::Manifest { reference: source.to_string(), source: error.into() }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Client {
             reference: source.to_string(),
             source: Box::new(error),
         };
-        let manifest = match received.parse().map_err(malformed)? {
+        let manifest = match received.parse_whole().map_err(malformed)? {
             ParsedManifest::Index(index) => return Ok(index.manifests),
             ParsedManifest::Manifest(manifest) => manifest,
         };

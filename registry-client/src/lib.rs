@@ -35,6 +35,7 @@ pub mod push;
 pub mod reference;
 pub mod referrers;
 
+mod json;
 mod transport;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Platforms: operating system, architecture and variant, normalised as containerd does.
 
+use crate::json::or_default;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -14,7 +15,12 @@ pub struct Platform {
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Features of the operating system that are needed.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "os.features",
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "or_default"
+    )]
     pub os_features: Vec<String>,
     /// Variant of the architecture: `v7`, `v8`...
     #[serde(default, skip_serializing_if = "Option::is_none")]

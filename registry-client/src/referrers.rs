@@ -7,6 +7,7 @@ use crate::{
     client::{Client, Place, asked},
     descriptor::Descriptor,
     digest::Digest,
+    json::or_default,
     manifest::{Index, ManifestBytes, ParsedManifest},
     media_type::MediaType,
     pull::PullError,
@@ -37,7 +38,7 @@ struct Referring {
     subject: Option<Descriptor>,
     artifact_type: Option<String>,
     config: Option<Typed>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     annotations: BTreeMap<String, String>,
 }
 
@@ -163,14 +164,7 @@ impl Client {
         let lock = place.registry.push_lock(place.reference.repository(), subject.digest);
         let _alone = lock.lock().await;
         let index = self.listed_by_tag(place, &subject.digest).await.map_err(push_error)?;
-        let mut index = index.unwrap_or(Index {
-            schema_version: 2,
-            media_type: Some(MediaType::OciIndex),
-            artifact_type: None,
-            manifests: Vec::new(),
-            subject: None,
-            annotations: BTreeMap::new(),
-        });
+        let mut index = index.unwrap_or_else(Index::empty);
         if index.manifests.iter().any(|known| known.digest == entry.digest) {
             return Ok(());
         }

@@ -99,14 +99,7 @@ mod tests {
     }
 
     fn index(manifests: Vec<Descriptor>) -> Index {
-        Index {
-            schema_version: 2,
-            media_type: None,
-            artifact_type: None,
-            manifests,
-            subject: None,
-            annotations: Default::default(),
-        }
+        Index { manifests, ..Index::empty() }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::store::{CONTAINERD_NAME, REF_NAME};
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
 use registry_client::manifest::Index;
-use registry_client::media_type::MediaType;
 use registry_client::reference::Reference;
 
 /// The content of the file `oci-layout`.
@@ -63,13 +62,5 @@ pub(super) fn entries(bundle: &Bundle) -> Result<Vec<Descriptor>, ExportError> {
 
 /// `index.json` of these entries.
 pub(super) fn index(entries: Vec<Descriptor>) -> Vec<u8> {
-    let index = Index {
-        schema_version: 2,
-        media_type: Some(MediaType::OciIndex),
-        artifact_type: None,
-        manifests: entries,
-        subject: None,
-        annotations: Default::default(),
-    };
-    crate::image::to_json(&index)
+    crate::image::to_json(&Index { manifests: entries, ..Index::empty() })
 }

@@ -114,12 +114,10 @@ pub fn index(
         descriptor
     });
     let index = Index {
-        schema_version: 2,
         media_type: Some(dialect.index_type()),
-        artifact_type: None,
         manifests: manifests.collect(),
-        subject: None,
         annotations: annotations.clone(),
+        ..Index::empty()
     };
     Document::write(dialect.index_type(), &index)
 }

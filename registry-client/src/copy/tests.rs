@@ -190,6 +190,39 @@ async fn what_is_missing_or_damaged_leaves_no_name() {
     assert!(matches!(error, CopyError::Pull(PullError::Request(RequestError::NotFound { .. }))), "{error}");
 }
 
+/// One entry that nobody can read is no reason not to pull the others; but a copy would leave it behind.
+#[tokio::test]
+async fn an_index_with_odd_entries() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let mut image = serde_json::to_value(put_image(&registry, "a", "v1", "one")).unwrap();
+    image["platform"] = json!({ "os": "linux", "architecture": "amd64", "os.features": null });
+    let mut empty = image.clone();
+    empty["platform"] = json!({});
+    let put_index = |tag: &str, odd: &serde_json::Value| {
+        let index = json!({ "schemaVersion": 2, "manifests": [odd, empty, image], "annotations": null });
+        put(&registry, "a", tag, MediaType::OciIndex, &index);
+    };
+    put_index("empty", &empty);
+    put_index("odd", &json!({ "mediaType": MediaType::OciManifest, "digest": "md5:00", "size": 1 }));
+    for tag in ["empty", "odd"] {
+        let reference = registry.reference(&format!("a:{tag}"));
+        let found = client().image(&reference, &Platform::new("linux", "amd64")).await.unwrap();
+        assert_eq!(serde_json::to_value(found.manifest_bytes.descriptor.digest).unwrap(), image["digest"]);
+        let target = [registry.reference("b:v1")];
+        let copied = client().copy(&reference, &target, &CopyOptions::default(), outcomes().0).await;
+        match (tag, copied) {
+            ("empty", copied) => drop(copied.unwrap()),
+            (_, copied) => {
+                let error = copied.unwrap_err().to_string();
+                assert!(error.contains("entries of the index cannot be read: {\"mediaType\""), "{error}");
+            }
+        }
+    }
+    let error = client().image(&registry.reference("a:odd"), &Platform::new("linux", "arm64")).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("it has linux/amd64, and 1 entries that cannot be read"), "{error}");
+}
+
 #[tokio::test]
 async fn referrers_go_along() {
     // One registry lists them itself, the other does not.

@@ -147,8 +147,10 @@ impl Index {
             media_type: Some(MediaType::OciIndex),
             artifact_type: None,
             manifests: Vec::new(),
+            unreadable: Vec::new(),
             subject: None,
             annotations: BTreeMap::new(),
+            extra: serde_json::Map::new(),
         }
     }
 
@@ -303,5 +305,29 @@ mod tests {
         index.manifests.push(oci("d", "linux/amd64"));
         let error = index.entry_mut(&"linux/amd64".parse().unwrap()).unwrap_err().to_string();
         assert!(error.starts_with("linux/amd64 fits several entries"), "{error}");
+    }
+
+    #[test]
+    fn nothing_but_what_is_changed_changes() {
+        let mut json = serde_json::to_value(Index {
+            manifests: vec![oci("a", "linux/amd64"), oci("b", "linux/arm64")],
+            ..Index::empty()
+        })
+        .unwrap();
+        json["future"] = serde_json::json!({ "of": "the index" });
+        json["manifests"][0]["future"] = "of the entry".into();
+        json["manifests"][0]["platform"]["features"] = serde_json::json!(["sse4"]);
+        let mut index: Index = serde_json::from_value(json.clone()).unwrap();
+        let entry = index.entry_mut(&"linux/amd64".parse().unwrap()).unwrap();
+        entry.platform.as_mut().unwrap().variant = Some("v3".to_owned());
+        index.annotate(&BTreeMap::from([("a".to_owned(), "b".to_owned())])).unwrap();
+        json["manifests"][0]["platform"]["variant"] = "v3".into();
+        json["annotations"]["a"] = "b".into();
+        assert_eq!(serde_json::to_value(&index).unwrap(), json);
+        // In a new index, too.
+        let amended =
+            Index::compose(Some(index), &[from("x", vec![oci("c", "linux/s390x")])], false).unwrap();
+        let amended = serde_json::to_value(&amended).unwrap();
+        assert_eq!((&amended["future"], &amended["manifests"][0]), (&json["future"], &json["manifests"][0]));
     }
 }

@@ -3,7 +3,7 @@
 use super::{Index, Manifest};
 use crate::{descriptor::Descriptor, digest::Digest, media_type::MediaType, transport::error::printable};
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// A manifest or index: its bytes, and the descriptor of these bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +74,33 @@ pub enum ManifestError {
 struct Shape {
     schema_version: Option<u32>,
     media_type: Option<String>,
-    manifests: Option<IgnoredAny>,
-    config: Option<IgnoredAny>,
-    layers: Option<IgnoredAny>,
-    fs_layers: Option<IgnoredAny>,
+    #[serde(default)]
+    manifests: Field,
+    #[serde(default)]
+    config: Field,
+    #[serde(default)]
+    layers: Field,
+    #[serde(default)]
+    fs_layers: Field,
+}
+
+/// Whether a field is there.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Field {
+    #[default]
+    Missing,
+    /// An empty list of programs in Go.
+    Null,
+    Value,
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Option::<IgnoredAny>::deserialize(deserializer)? {
+            Some(_) => Self::Value,
+            None => Self::Null,
+        })
+    }
 }
 
 impl ManifestBytes {
@@ -103,8 +126,9 @@ impl ManifestBytes {
         let media_type = match text.map(MediaType::from) {
             Some(media_type) => media_type,
             None if shape.schema_version == Some(1) => MediaType::DockerSchema1,
-            None if shape.manifests.is_some() => MediaType::OciIndex,
-            None if shape.config.is_some() && shape.layers.is_some() => MediaType::OciManifest,
+            None if shape.manifests == Field::Value => MediaType::OciIndex,
+            None if shape.config == Field::Value && shape.layers != Field::Missing => MediaType::OciManifest,
+            None if shape.manifests == Field::Null => MediaType::OciIndex,
             None => {
                 let why = "it has neither manifests nor a config with layers".to_owned();
                 return Err(ManifestError::Malformed { digest, why });
@@ -120,15 +144,16 @@ impl ManifestBytes {
                 return Err(ManifestError::MediaType { digest, media_type });
             }
         }
-        let of_image = shape.config.is_some() || shape.layers.is_some() || shape.fs_layers.is_some();
-        if shape.manifests.is_some() && of_image {
+        let of_image = [shape.config, shape.layers, shape.fs_layers].contains(&Field::Value);
+        if shape.manifests == Field::Value && of_image {
             return Err(ManifestError::Ambiguous { digest });
         }
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         Ok(Self { descriptor, bytes })
     }
 
-    /// What the bytes mean.
+    /// What the bytes mean. An index whose entries cannot all be read is one of those that can; [`Self::parse_whole`] is
+    /// for who needs all of them.
     ///
     /// # Errors
     /// [`ManifestError::Malformed`].
@@ -146,6 +171,22 @@ impl ManifestBytes {
         };
         if version != 2 {
             return Err(malformed(format!("its schemaVersion is {version}; 2 is the one known")));
+        }
+        Ok(parsed)
+    }
+
+    /// [`Self::parse`] for what must not leave an entry behind: a copy, say.
+    ///
+    /// # Errors
+    /// [`ManifestError::Malformed`], also if an entry of an index cannot be read.
+    pub fn parse_whole(&self) -> Result<ParsedManifest, ManifestError> {
+        let parsed = self.parse()?;
+        if let ParsedManifest::Index(index) = &parsed
+            && let Some(entry) = index.unreadable.first()
+        {
+            let entry = printable(&entry.to_string());
+            let why = format!("one of the entries of the index cannot be read: {entry}");
+            return Err(ManifestError::Malformed { digest: self.descriptor.digest, why });
         }
         Ok(parsed)
     }
@@ -174,6 +215,9 @@ mod tests {
         assert_eq!(read(None, bare).unwrap(), MediaType::OciManifest);
         assert_eq!(read(Some("application/json"), &typed).unwrap(), MediaType::OciManifest);
         assert_eq!(read(Some("text/plain; charset=utf-8"), index).unwrap(), MediaType::OciIndex);
+        let null = r#"{"schemaVersion":2,"config":{},"layers":null,"manifests":null}"#;
+        assert_eq!(read(None, null).unwrap(), MediaType::OciManifest);
+        assert_eq!(read(None, r#"{"schemaVersion":2,"manifests":null}"#).unwrap(), MediaType::OciIndex);
         assert!(matches!(read(Some(INDEX), &typed), Err(ManifestError::Disagreement { .. })));
         assert!(matches!(read(Some("image/png"), bare), Err(ManifestError::MediaType { .. })));
         assert!(matches!(read(None, "{}"), Err(ManifestError::Malformed { .. })));

@@ -7,14 +7,17 @@ use std::collections::BTreeSet;
 /// No manifest of an index is for the platform.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the index has no image for {platform}; it has {}",
-    if available.is_empty() { "none for any platform".to_owned() } else { available.join(", ") }
+    "the index has no image for {platform}; it has {}{}",
+    if available.is_empty() { "none for any platform".to_owned() } else { available.join(", ") },
+    if *unreadable > 0 { format!(", and {unreadable} entries that cannot be read") } else { String::new() }
 )]
 pub struct SelectError {
     /// What was wanted.
     pub platform: Box<Platform>,
     /// What there is, sorted.
     pub available: Vec<String>,
+    /// How many entries are no descriptors that could be read.
+    pub unreadable: usize,
 }
 
 /// Finds the manifest for a platform: of those that run on it the one nearest to it, and of equals the first.
@@ -48,7 +51,8 @@ pub fn select<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descripto
     }
     let names = images().filter_map(|entry| entry.platform.clone()).map(|p| p.normalized().to_string());
     let available: BTreeSet<String> = names.collect();
-    Err(SelectError { platform: wanted.into(), available: available.into_iter().collect() })
+    let (platform, unreadable) = (wanted.into(), index.unreadable.len());
+    Err(SelectError { platform, available: available.into_iter().collect(), unreadable })
 }
 
 fn is_attestation(entry: &Descriptor) -> bool {
@@ -109,14 +113,7 @@ mod tests {
             });
             entry
         };
-        Index {
-            schema_version: 2,
-            media_type: None,
-            artifact_type: None,
-            manifests: platforms.iter().map(entry).collect(),
-            subject: None,
-            annotations: Default::default(),
-        }
+        Index { manifests: platforms.iter().map(entry).collect(), ..Index::empty() }
     }
 
     #[test]
