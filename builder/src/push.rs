@@ -34,6 +34,8 @@ pub struct Destination<'a> {
     /// Whether a registry that refuses the media types of the bundle gets it with those that it takes, and so with another
     /// digest.
     pub convert: bool,
+    /// Whether each blob is looked for though the registry has the manifest.
+    pub verify: bool,
 }
 
 /// Pushes `bundle`, which is [settled](Bundle::settle): the images of all its platforms, then the index.
@@ -48,7 +50,7 @@ pub async fn push(
     progress: &Progress,
     step: StepId,
 ) -> Result<(Descriptor, Pushed), PushError> {
-    let Destination { references, mount_from, convert } = destination;
+    let Destination { references, mount_from, convert, verify } = destination;
     let blobs = store.blobs();
     let layers = bundle.packages.iter().flat_map(|package| &package.layers);
     let layers = layers.filter(|layer| layer.source != Source::Elsewhere).map(|layer| BlobPush {
@@ -68,7 +70,7 @@ pub async fn push(
         None => Vec::new(),
     };
     let manifests = Manifests { children, top: document(bundle.top()) };
-    let image = ImagePush { blobs: layers.chain(configs).collect(), manifests, convert };
+    let image = ImagePush { blobs: layers.chain(configs).collect(), manifests, convert, verify };
     let pushed = Arc::new(std::sync::Mutex::new(Pushed::default()));
     let on_step = {
         let (progress, pushed) = (progress.clone(), Arc::clone(&pushed));

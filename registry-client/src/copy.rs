@@ -41,6 +41,8 @@ pub struct CopyOptions {
     pub platform: Option<Platform>,
     /// What refers to the image (signatures, SBOMs), and what refers to that, goes with it.
     pub referrers: bool,
+    /// As [`ImagePush::verify`].
+    pub verify: bool,
 }
 
 /// A manifest with all it needs.
@@ -70,9 +72,9 @@ impl Client {
         }
         // What refers to an image names its digest, which must stay then.
         let convert = !options.referrers;
-        let copied = self.copy_manifest(source, &top, targets, convert, &on_step).await?;
+        let copied = self.copy_manifest(source, &top, targets, (convert, options.verify), &on_step).await?;
         if options.referrers {
-            self.copy_referrers(source, top.descriptor.digest, targets, &on_step).await?;
+            self.copy_referrers(source, top.descriptor.digest, targets, options.verify, &on_step).await?;
         }
         Ok(copied)
     }
@@ -98,7 +100,7 @@ impl Client {
         source: &Reference,
         top: &ManifestBytes,
         targets: &[Reference],
-        convert: bool,
+        (convert, verify): (bool, bool),
         on_step: &OnStep,
     ) -> Result<Descriptor, CopyError> {
         let mut contents = Contents::default();
@@ -107,7 +109,7 @@ impl Client {
         // Each target is asked for what it has, and where it can mount from.
         for (done, target) in targets.iter().enumerate() {
             let image = self.image_push(source, &targets[..done], target, top, &contents);
-            let image = ImagePush { convert, ..image };
+            let image = ImagePush { convert, verify, ..image };
             pushed = Some(self.push_image(std::slice::from_ref(target), &image, on_step.clone()).await?);
         }
         Ok(pushed.ok_or(PushError::NoReference)?)
@@ -180,7 +182,12 @@ impl Client {
             true => (Vec::new(), Vec::new()),
             false => (blobs.collect(), contents.children.iter().map(document).collect()),
         };
-        ImagePush { blobs, manifests: Manifests { children, top: document(top) }, convert: false }
+        ImagePush {
+            blobs,
+            manifests: Manifests { children, top: document(top) },
+            convert: false,
+            verify: false,
+        }
     }
 
     /// A blob of a repository, fetched again each time it is opened.
@@ -197,6 +204,7 @@ impl Client {
         source: &Reference,
         subject: Digest,
         targets: &[Reference],
+        verify: bool,
         on_step: &OnStep,
     ) -> Result<(), CopyError> {
         let (mut next, mut seen) = (vec![subject], BTreeSet::from([subject]));
@@ -207,7 +215,7 @@ impl Client {
                 }
                 let manifest = self.manifest(&source.with_digest(referrer.digest)).await?;
                 let targets: Vec<Reference> = targets.iter().map(Reference::without_identifier).collect();
-                self.copy_manifest(source, &manifest, &targets, false, on_step).await?;
+                self.copy_manifest(source, &manifest, &targets, (false, verify), on_step).await?;
                 next.push(referrer.digest);
             }
         }

@@ -38,6 +38,8 @@ pub struct ImagePush {
     /// Whether a registry that does not take these media types may get OCI's instead of Docker's, or Docker's instead of
     /// OCI's. The image has another digest then; a [warning](Client::take_warnings) says so.
     pub convert: bool,
+    /// Whether each blob is looked for though the registry has the manifest: for one that may have lost some.
+    pub verify: bool,
 }
 
 /// How far a blob is.
@@ -74,16 +76,13 @@ impl Client {
                 converted.get(registry).map_or(&image.manifests, |converted| &converted.manifests);
             let repository = reference.without_identifier();
             let is_new = !repositories.contains(&repository);
-            let is_there = !is_new || self.has_all(reference, image, manifests).await;
+            let is_there = !is_new || !image.verify && self.has_all(reference, image, manifests).await;
+            // What was just brought to another repository need not be sent again.
+            let filled = repositories.iter().find(|filled| filled.registry() == registry).cloned();
             if !is_there {
-                // What was just brought to another repository need not be sent again.
-                let filled = repositories.iter().find(|filled| filled.registry() == registry);
-                self.push_blobs(reference, image, filled, &on_step).await?;
-            } else if is_new {
-                for blob in &image.blobs {
-                    on_step(&blob.descriptor, PushStep::Done(BlobOutcome::Existed));
-                }
+                self.push_blobs(reference, image, filled.as_ref(), &on_step).await?;
             }
+            let mut existed = is_there && is_new;
             repositories.push(repository);
             let children = if is_there { &[][..] } else { &manifests.children };
             let manifest = match self.push_manifests(reference, children, &manifests.top).await {
@@ -96,15 +95,25 @@ impl Client {
                     converted.insert(registry, other);
                     manifest
                 }
+                // Some registries look whether all is there; what was lost is sent once more.
+                Err(PushError::Request(refused)) if is_there && refused.is_of_missing_blob() => {
+                    existed = false;
+                    self.push_blobs(reference, image, filled.as_ref(), &on_step).await?;
+                    self.push_manifests(reference, &manifests.children, &manifests.top).await?
+                }
                 result => result?,
             };
+            for blob in image.blobs.iter().filter(|_| existed) {
+                on_step(&blob.descriptor, PushStep::Done(BlobOutcome::Existed));
+            }
             pushed = Some(manifest.descriptor);
         }
         pushed.ok_or(PushError::NoReference)
     }
 
     /// Whether the repository has each manifest of the image: then it has what they list, for a registry takes no manifest
-    /// without. A push of what is there takes two requests so, however many layers there are.
+    /// without. A push of what is there takes two requests so, however many layers there are. A registry that has lost a
+    /// blob since may say so when it gets the manifest; [`ImagePush::verify`] is for those that do not.
     async fn has_all(&self, reference: &Reference, image: &ImagePush, manifests: &Manifests) -> bool {
         if image.blobs.is_empty() {
             return false;

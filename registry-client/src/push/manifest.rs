@@ -91,7 +91,7 @@ impl Client {
                     error,
                     RequestError::Denied { .. } | RequestError::Status { status: 400..=499, .. }
                 );
-                if refused && self.names_already(place, digest).await {
+                if refused && !error.is_of_missing_blob() && self.names_already(place, digest).await {
                     return Ok(PushedManifest { descriptor, subject: None });
                 }
                 return Err(error.into());

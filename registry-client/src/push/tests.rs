@@ -10,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::stream;
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc, Mutex,
@@ -350,7 +351,7 @@ fn image(layers: usize) -> (ImagePush, Vec<Descriptor>) {
     });
     let top = (MediaType::OciManifest, Bytes::from(manifest.to_string()));
     let manifests = Manifests { children: Vec::new(), top };
-    (ImagePush { blobs, manifests, convert: false }, descriptors)
+    (ImagePush { blobs, manifests, convert: false, verify: false }, descriptors)
 }
 
 #[tokio::test]
@@ -434,6 +435,55 @@ async fn an_image_that_is_there_takes_two_requests() {
     registry.with(|oddities| oddities.head_status = Some(405));
     client.push_image(&[registry.reference("a:v2")], &image, on_step).await.unwrap();
     assert!(registry.server.take_lines().len() > 20);
+}
+
+/// A registry that looks whether all is there says so when it gets the manifest; of what an index lists it knows no more.
+#[tokio::test]
+async fn what_a_registry_has_lost_is_sent_again() {
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let (client, (image, blobs)) = (client(), image(20));
+    let outcomes: Arc<Mutex<BTreeMap<Digest, BlobOutcome>>> = Arc::default();
+    let on_step: OnStep = {
+        let outcomes = outcomes.clone();
+        Arc::new(move |descriptor, step| {
+            if let PushStep::Done(outcome) = step {
+                outcomes.lock().unwrap().insert(descriptor.digest, outcome);
+            }
+        })
+    };
+    let reference = [registry.reference("a:v1")];
+    client.push_image(&reference, &image, on_step.clone()).await.unwrap();
+    let lost = blobs[3].digest;
+    let is_whole = || {
+        let outcomes = std::mem::take(&mut *outcomes.lock().unwrap());
+        let mut sent: Vec<Digest> = outcomes.keys().copied().collect();
+        sent.retain(|digest| outcomes[digest] != BlobOutcome::Existed);
+        (registry.blob("a", &lost).is_some(), outcomes.len(), sent)
+    };
+    assert!(is_whole().0);
+    registry.lose_blob("a", &lost);
+    client.push_image(&reference, &image, on_step.clone()).await.unwrap();
+    assert_eq!(is_whole(), (true, 21, vec![lost]));
+
+    let entries = [Descriptor::of(MediaType::OciManifest, &image.manifests.top.1)];
+    let index =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": entries });
+    let top = (MediaType::OciIndex, Bytes::from(index.to_string()));
+    let manifests = Manifests { children: vec![image.manifests.top.clone()], top };
+    let index = ImagePush { manifests, ..image };
+    client.push_image(&reference, &index, on_step.clone()).await.unwrap();
+    assert!(is_whole().0);
+    registry.lose_blob("a", &lost);
+    client.push_image(&reference, &index, on_step.clone()).await.unwrap();
+    assert_eq!(is_whole(), (false, 21, vec![]), "what an index lists is trusted");
+    let index = ImagePush { verify: true, ..index };
+    client.push_image(&reference, &index, on_step.clone()).await.unwrap();
+    assert_eq!(is_whole(), (true, 21, vec![lost]));
+    registry.server.take_lines();
+    client.push_image(&reference, &index, on_step).await.unwrap();
+    let lines = registry.server.take_lines();
+    let asked = lines.iter().filter(|line| line.starts_with("HEAD /v2/a/blobs/")).count();
+    assert_eq!((asked, lines.len()), (21, 23), "{lines:?}");
 }
 
 #[tokio::test]

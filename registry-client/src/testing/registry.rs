@@ -156,6 +156,12 @@ impl FakeRegistry {
         self.inner.state.lock().unwrap().blobs.get(&key).cloned()
     }
 
+    /// Loses a blob, as a disk does.
+    pub(crate) fn lose_blob(&self, repository: &str, digest: &Digest) {
+        let key = (repository.to_owned(), digest.to_string());
+        self.inner.state.lock().unwrap().blobs.remove(&key).expect("it has the blob");
+    }
+
     pub(crate) fn manifest(&self, repository: &str, name: &str) -> Option<Bytes> {
         let key = (repository.to_owned(), name.to_owned());
         self.inner.state.lock().unwrap().manifests.get(&key).map(|(_, bytes)| bytes.clone())

@@ -332,6 +332,16 @@ impl RequestError {
         }
     }
 
+    /// Whether a manifest was refused for a blob that the registry does not have.
+    pub(crate) fn is_of_missing_blob(&self) -> bool {
+        match self {
+            Self::NotFound { errors, .. } | Self::Status { status: 400..=499, errors, .. } => {
+                errors.has(OciErrorCode::ManifestBlobUnknown) || errors.has(OciErrorCode::BlobUnknown)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is a token that has expired, said with a status of its own.
     pub(crate) fn is_of_expired_token(&self) -> bool {
         match self {

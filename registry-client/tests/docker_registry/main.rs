@@ -87,7 +87,7 @@ fn image(noise_length: usize) -> (ImagePush, Manifest) {
     };
     let bytes = Bytes::from(serde_json::to_vec(&manifest).unwrap());
     let manifests = Manifests { children: Vec::new(), top: (MediaType::OciManifest, bytes) };
-    (ImagePush { blobs, manifests, convert: false }, manifest)
+    (ImagePush { blobs, manifests, convert: false, verify: false }, manifest)
 }
 
 /// Pushes an image twice and pulls it back.

@@ -86,6 +86,7 @@ fn image(seed: u64) -> Image {
         blobs: push.collect(),
         manifests: Manifests { children: Vec::new(), top: (MediaType::OciManifest, manifest) },
         convert: false,
+        verify: false,
     };
     Image { push, blobs }
 }

@@ -61,7 +61,7 @@ impl Made<'_> {
             let asked = Instant::now();
             // Who asks for media types, or for annotations, gets them or an error.
             let convert = output.oci_mediatypes.is_none() && output.annotations.is_empty();
-            let destination = Destination { references: names, mount_from: &mount, convert };
+            let destination = Destination { references: names, mount_from: &mount, convert, verify: false };
             let pushed = push(client, self.store, &bundle, destination, self.progress, step).await;
             self.progress.waited(step, Wait::Network, asked);
             pushed.map_err(failed("registry"))

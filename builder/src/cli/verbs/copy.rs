@@ -35,6 +35,10 @@ pub struct Args {
     #[arg(long)]
     pub referrers: bool,
 
+    /// Look for every layer at the registry, though it has the manifest: to mend what it has lost
+    #[arg(long)]
+    pub verify: bool,
+
     /// Show nothing but the targets at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -65,7 +69,7 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     if let Some(given) = args.targets.iter().zip(&targets).find(|(_, target)| target.digest().is_some()) {
         return Err(Failure::DigestAsName(given.0.clone()));
     }
-    let options = CopyOptions { platform: args.platform, referrers: args.referrers };
+    let options = CopyOptions { platform: args.platform, referrers: args.referrers, verify: args.verify };
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("copying {}", source.familiar());
     let moved: Arc<Mutex<Moved>> = Arc::default();

@@ -34,6 +34,10 @@ pub struct Args {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub platform: Option<Platform>,
 
+    /// Look for every layer at the registry, though it has the manifest: to mend what it has lost
+    #[arg(long)]
+    pub verify: bool,
+
     /// Show nothing but the image's name at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -64,7 +68,7 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
         let mount = layers.map(|layer| (layer.descriptor.digest, from.clone())).collect();
         let client = registry::client(environment);
         let references = std::slice::from_ref(&reference);
-        let destination = Destination { references, mount_from: &mount, convert: true };
+        let destination = Destination { references, mount_from: &mount, convert: true, verify: args.verify };
         let pushed = push(&client, &store, &bundle, destination, progress, step).await;
         registry::tell_warnings(&client, progress);
         Ok(pushed?.0.digest)
