@@ -35,3 +35,4 @@ pub mod steps;
 pub mod store;
 pub mod timestamp;
 pub mod userns;
+mod waiting;

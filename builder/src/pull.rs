@@ -5,7 +5,8 @@
 use crate::bases::{BaseError, Bases, Resolved};
 use crate::graph::{BaseKey, BaseName};
 use crate::progress::{Event, Progress, StepId};
-use crate::store::{LayerBlob, Store};
+use crate::store::{LayerBlob, Layers, Store};
+use crate::waiting;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
@@ -82,12 +83,16 @@ async fn layer(
     descriptor: &Descriptor,
     told: &dyn Fn(u64),
 ) -> Result<(), BaseError> {
-    if store.blobs().size(&descriptor.digest) != Some(descriptor.size) {
-        loop {
+    let is_there = || store.blobs().size(&descriptor.digest) == Some(descriptor.size);
+    if !is_there() {
+        let (kind, key) = Layers::lock_name(diff_id);
+        let _lock = waiting::lock(store, kind, &key, || {}).await?;
+        // Another build may have fetched it meanwhile.
+        while !is_there() {
             match download(store, client, reference, diff_id, descriptor, told).await {
                 // What a mirror sent so far is thrown away; the next comes from elsewhere.
                 Err(error) if error.is_of_mirror() => {}
-                other => break other?,
+                other => other?,
             }
         }
     }

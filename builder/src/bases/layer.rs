@@ -5,9 +5,11 @@ use super::{BaseError, Bases, Known, Source};
 use crate::blocking::blocking;
 use crate::layer::{self, ApplyLimits, ApplyOptions};
 use crate::progress::measure::Wait;
-use crate::progress::{Event, StepId};
+use crate::progress::{Event, StepId, Stream};
 use crate::rootfs::Owners;
-use crate::store::{LayerBlob, LayerBuilder, LayerDir, Store};
+use crate::solve::TRANSFER;
+use crate::store::{LayerBlob, LayerBuilder, LayerDir, Layers, Store};
+use crate::waiting;
 use bytes::Bytes;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::DiffId;
@@ -44,7 +46,7 @@ impl Bases {
     }
 
     /// The directories of `layers`, in their order; what is missing is fetched and unpacked, several at once. Transfers
-    /// are told as part of `step`.
+    /// are told as part of `step`; of all that wait for a place in the budget, those of the highest `priority` go first.
     ///
     /// # Errors
     /// When a layer cannot be had or unpacked.
@@ -52,11 +54,12 @@ impl Bases {
         self: &Arc<Self>,
         layers: &[DiffId],
         step: StepId,
+        priority: u64,
     ) -> Result<Vec<PathBuf>, BaseError> {
         let mut tasks = tokio::task::JoinSet::new();
         for (position, &layer) in layers.iter().enumerate() {
             let bases = Arc::clone(self);
-            tasks.spawn(async move { (position, bases.one(layer, step).await) });
+            tasks.spawn(async move { (position, bases.one(layer, step, priority).await) });
         }
         let mut paths = vec![PathBuf::new(); layers.len()];
         while let Some(joined) = tasks.join_next().await {
@@ -69,7 +72,7 @@ impl Bases {
     }
 
     /// The directory of one layer; two who ask at once wait for the same work.
-    async fn one(&self, layer: DiffId, step: StepId) -> Result<PathBuf, BaseError> {
+    async fn one(&self, layer: DiffId, step: StepId, priority: u64) -> Result<PathBuf, BaseError> {
         let cell = {
             let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::<OnceCell<PathBuf>>::clone(unpacked.entry(layer).or_default())
@@ -79,23 +82,28 @@ impl Bases {
                 if let Some(there) = self.found(layer) {
                     return Ok(there.path);
                 }
-                // The budget is never closed.
-                let _permit = self.budget.acquire().await;
-                self.make(layer, step).await
+                self.make(layer, step, priority).await
             })
             .await?;
         Ok(path.clone())
     }
 
     /// Makes the layer, unless another process does or did.
-    async fn make(&self, layer: DiffId, step: StepId) -> Result<PathBuf, BaseError> {
-        let store = self.store.clone();
+    async fn make(&self, layer: DiffId, step: StepId, priority: u64) -> Result<PathBuf, BaseError> {
         let asked = Instant::now();
-        let lock = blocking(move || store.layers().lock(layer)).await?;
+        let tell = || {
+            let line = format!("waiting for the layer {}, which another build fetches", layer.0.short());
+            self.progress.send(Event::Log { step, stream: Stream::Stderr, line: line.into_bytes() });
+        };
+        let (kind, key) = Layers::lock_name(layer);
+        let lock = waiting::lock(&self.store, kind, &key, tell).await?;
         self.progress.waited(step, Wait::Lock, asked);
         if let Some(there) = self.found(layer) {
             return Ok(there.path);
         }
+        let asked = Instant::now();
+        let place = self.budget.take(TRANSFER, priority).await;
+        self.progress.waited(step, Wait::Place, asked);
         let known = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&layer).cloned()
@@ -116,7 +124,7 @@ impl Bases {
             },
             (None, None) => return Err(BaseError::UnknownLayer(layer)),
         };
-        drop(lock);
+        drop((place, lock));
         Ok(path)
     }
 

@@ -20,6 +20,7 @@ pub use resolve::{Resolved, Source};
 pub use stack::stack;
 
 use crate::progress::Progress;
+use crate::solve::{Budget, STEP, TRANSFER};
 use crate::store::{LayerDir, Store};
 use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
@@ -27,9 +28,9 @@ use registry_client::digest::DiffId;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
-/// Layers that are downloaded and unpacked at once.
+/// Layers that are downloaded and unpacked at once when nothing else is done.
 const LAYERS_AT_ONCE: usize = 4;
 
 /// The base images of one build.
@@ -45,7 +46,7 @@ pub struct Bases {
     unpacked: Mutex<HashMap<DiffId, Arc<OnceCell<PathBuf>>>>,
     /// The directories of stacks of layers, each layer fitted to those below it.
     stacked: Mutex<HashMap<Vec<DiffId>, Vec<PathBuf>>>,
-    budget: Semaphore,
+    budget: Arc<Budget>,
 }
 
 /// Where a layer can be had.
@@ -66,8 +67,14 @@ impl Bases {
             found: Mutex::default(),
             unpacked: Mutex::default(),
             stacked: Mutex::default(),
-            budget: Semaphore::new(LAYERS_AT_ONCE),
+            budget: Budget::new(LAYERS_AT_ONCE * TRANSFER / STEP),
         }
+    }
+
+    /// The same, which fetch and unpack within `budget`.
+    #[must_use]
+    pub fn within(self, budget: &Arc<Budget>) -> Self {
+        Self { budget: Arc::clone(budget), ..self }
     }
 
     /// The descriptor that the layer has in the manifest it came from.

@@ -39,7 +39,7 @@ impl Bases {
         if let Some(known) = known(self) {
             return Ok(known);
         }
-        self.unpack(layers, step).await?;
+        self.unpack(layers, step, 0).await?;
         let (store, wanted) = (self.store.clone(), layers.to_vec());
         let paths = blocking(move || stack(&store, &wanted)).await?;
         let mut stacked = self.stacked.lock().unwrap_or_else(PoisonError::into_inner);

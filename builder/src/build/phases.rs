@@ -14,7 +14,7 @@ use crate::graph::{Graph, PlanOptions, Vertex, VertexId};
 use crate::progress::measure::Measure;
 use crate::progress::{Event, Progress};
 use crate::request::BuildRequest;
-use crate::solve::{Solved, solve};
+use crate::solve::{Budget, Solved, solve};
 use crate::steps::{Cause, Contexts, Named, Rootfs, StepError, StepWorker, Surroundings};
 use crate::store::Store;
 use dockerfile_parser::{Parsed, syntax};
@@ -34,6 +34,8 @@ pub(super) struct Build<'a> {
     pub(super) progress: &'a Progress,
     /// Whether this process may mount, chown and make namespaces.
     pub(super) privileged: bool,
+    /// What may be done at once.
+    pub(super) budget: &'a Arc<Budget>,
 }
 
 /// What is built, and from what.
@@ -115,7 +117,7 @@ impl Build<'_> {
         bases: &Arc<Bases>,
         cgroups: Option<Cgroups>,
     ) -> Result<Solving, BuildError> {
-        let Self { request, environment, store, client, progress, privileged } = *self;
+        let Self { request, environment, store, client, progress, privileged, .. } = *self;
         let Source { input, named, agents, .. } = source;
         let directories = planning::directories(request, named);
         let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
@@ -141,6 +143,7 @@ impl Build<'_> {
             ulimits: request.ulimits.clone(),
             shm_size: request.shm_size,
             cgroups: cgroups.map(Arc::new),
+            budget: Arc::clone(self.budget),
             named: if request.early_cutoff { Named::ByContent } else { Named::ByRun },
             explaining: history::explaining(request, input),
         };
@@ -151,12 +154,9 @@ impl Build<'_> {
 
     /// Runs what must run.
     pub(super) async fn solve(&self, source: &Source, solving: &Solving) -> Result<SolvedSteps, BuildError> {
-        let Self { request, store, progress, .. } = *self;
+        let Self { request, store, progress, budget, .. } = *self;
         let Solving { graph, targets, worker, .. } = solving;
-        let limit = request
-            .parallelism
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
-        let solved = solve(graph, targets, worker, limit).await;
+        let solved = solve(graph, targets, worker, budget).await;
         if let Err(error) = &solved
             && !matches!(error.cause, Cause::NeedsUserNamespace)
         {

@@ -2,6 +2,7 @@
 
 use crate::remote::{Checksum, redacted};
 use crate::store::{KnownFile, Store, StoreError};
+use crate::waiting;
 use registry_client::client::Client;
 use registry_client::digest::Digest;
 use registry_client::download::{Download, DownloadError, OnBytes, Validators, shown};
@@ -10,6 +11,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 use url::Url;
+
+/// What the right to ask for a file is called among the locks of the store.
+const LOCK: &str = "file";
 
 /// Why a file cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +56,8 @@ pub struct RemoteFile {
     pub path: Option<PathBuf>,
 }
 
-/// Asks for the file at `url`; downloads it unless the store `knows` that it is still the same.
+/// Asks for the file at `url`; downloads it unless the store `knows` that it is still the same. While another build asks for
+/// the same, this waits, and takes what that build got.
 ///
 /// `authorization` is for the host of `url` alone.
 ///
@@ -67,10 +72,27 @@ pub async fn fetch(
     authorization: Option<&str>,
     progress: OnBytes<'_>,
 ) -> Result<RemoteFile, HttpError> {
-    let known = knows.then(|| store.known_file(url.as_str())).flatten();
-    if let (Some(known), true) = (&known, client.options().offline) {
+    let unchanged = |known: &KnownFile| {
         let validators = Validators { etag: known.etag.clone(), last_modified: known.last_modified.clone() };
-        return Ok(RemoteFile { digest: known.digest, modified: validators.modified(), path: None });
+        RemoteFile { digest: known.digest, modified: validators.modified(), path: None }
+    };
+    let mut known = knows.then(|| store.known_file(url.as_str())).flatten();
+    if let (Some(known), true) = (&known, client.options().offline) {
+        return Ok(unchanged(known));
+    }
+    // Who takes no earlier result waits for nobody's.
+    let mut alone = None;
+    if knows {
+        alone = store.try_lock(LOCK, url.as_str())?;
+        if alone.is_none() {
+            let began = SystemTime::now();
+            alone = Some(waiting::lock(store, LOCK, url.as_str(), || {}).await?);
+            // Another build has just downloaded it.
+            if let Some(known) = store.known_file_since(url.as_str(), began) {
+                return Ok(unchanged(&known));
+            }
+            known = store.known_file(url.as_str());
+        }
     }
     let known = known.filter(|known| known.etag.is_some() || known.last_modified.is_some());
     let validators = known
@@ -104,6 +126,8 @@ pub async fn fetch(
     }
     let modified = downloaded.validators.modified();
     let Validators { etag, last_modified } = downloaded.validators;
+    // Noted before others may look.
     store.note_file(url.as_str(), &KnownFile { etag, last_modified, digest: downloaded.digest })?;
+    drop(alone);
     Ok(RemoteFile { digest: downloaded.digest, modified, path: Some(path) })
 }

@@ -18,6 +18,11 @@ struct Fake {
     ran: Mutex<Vec<String>>,
     at_once: Mutex<(usize, usize)>,
     cancelled: Mutex<bool>,
+    priorities: BTreeMap<VertexId, u64>,
+    /// Claims that somebody has, and what is remembered under the key when he is done, if anything.
+    others: Mutex<BTreeMap<ContentId, Option<String>>>,
+    claims: Mutex<BTreeSet<ContentId>>,
+    waited: Mutex<Vec<String>>,
 }
 
 impl Fake {
@@ -36,6 +41,36 @@ impl Fake {
 impl Worker for Fake {
     type State = String;
     type Error = String;
+    type Claim = ();
+
+    fn priority(&self, vertex: VertexId) -> u64 {
+        self.priorities.get(&vertex).copied().unwrap_or_default()
+    }
+
+    fn is_prepared(&self, _: VertexId, _: &Inputs<String>) -> bool {
+        true
+    }
+
+    async fn prepare(&self, _: VertexId, _: &Inputs<String>) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn claim(&self, _: VertexId, key: &ContentId) -> Result<Option<()>, String> {
+        if self.others.lock().unwrap().contains_key(key) {
+            return Ok(None);
+        }
+        self.claims.lock().unwrap().insert(*key);
+        Ok(Some(()))
+    }
+
+    async fn wait_for_other(&self, vertex: VertexId, key: &ContentId) -> Result<(), String> {
+        self.waited.lock().unwrap().push(self.names[vertex.0].clone());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if let Some(Some(made)) = self.others.lock().unwrap().remove(key) {
+            self.records.lock().unwrap().insert(*key, made);
+        }
+        Ok(())
+    }
 
     fn definition_key(&self, vertex: VertexId, inputs: &Inputs<String>) -> Option<ContentId> {
         Some(Encoder::new("definition").text(&self.text(vertex, inputs)).finish())
@@ -106,7 +141,7 @@ fn graph(steps: &[(&str, Option<usize>, &[usize])]) -> (Graph, Vec<String>) {
 /// Solves for the last vertex, keeping the records of `worker`.
 async fn run(graph: &Graph, worker: &Arc<Fake>, limit: usize) -> Result<String, String> {
     let target = VertexId(graph.vertices.len() - 1);
-    let mut solved = solve(graph, &[target], worker, limit).await?;
+    let mut solved = solve(graph, &[target], worker, &Budget::new(limit)).await?;
     Ok(solved.remove(&target).unwrap().state)
 }
 
@@ -181,4 +216,85 @@ async fn a_failure_stops_what_depends_on_it_and_is_reported_first() {
     // The failure was not remembered.
     assert_eq!(run(&graph, &worker, 2).await.unwrap_err(), "bad failed");
     assert_eq!(worker.ran(), ["bad"]);
+}
+
+/// The key under which vertex `id` without inputs is looked up.
+fn key_of(worker: &Fake, id: usize) -> ContentId {
+    let inputs = Inputs { parent: None, reads: BTreeMap::new() };
+    worker.definition_key(VertexId(id), &inputs).unwrap()
+}
+
+#[tokio::test]
+async fn what_another_build_is_running_is_waited_for() {
+    let (graph, names) = graph(&[("a", None, &[]), ("b", None, &[]), ("join", Some(0), &[1])]);
+    let worker = Arc::new(Fake { names, ..Fake::default() });
+    let theirs = "made elsewhere".to_owned();
+    worker.others.lock().unwrap().insert(key_of(&worker, 0), Some(theirs));
+    // With one place: it must be free for `b` while `a` waits.
+    let made = run(&graph, &worker, 1).await.unwrap();
+    assert!(made.contains("made elsewhere"), "{made}");
+    assert_eq!(worker.ran(), ["b", "join"]);
+    assert_eq!(*worker.waited.lock().unwrap(), ["a"]);
+    // Every step that ran was claimed.
+    assert_eq!(worker.claims.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_another_build_fails_to_make_runs_here() {
+    let (graph, names) = graph(&[("a", None, &[])]);
+    let worker = Arc::new(Fake { names, ..Fake::default() });
+    worker.others.lock().unwrap().insert(key_of(&worker, 0), None);
+    run(&graph, &worker, 1).await.unwrap();
+    assert_eq!((worker.ran(), worker.waited.lock().unwrap().len()), (vec!["a".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn without_the_cache_nobody_waits() {
+    let (graph, names) = graph(&[("!a", None, &[])]);
+    let worker = Arc::new(Fake { names, ..Fake::default() });
+    worker.others.lock().unwrap().insert(key_of(&worker, 0), Some("made elsewhere".to_owned()));
+    run(&graph, &worker, 1).await.unwrap();
+    assert_eq!((worker.ran(), worker.waited.lock().unwrap().len()), (vec!["!a".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn the_longest_way_goes_first() {
+    let steps: &[(&str, Option<usize>, &[usize])] = &[
+        ("short", None, &[]),
+        ("slow", None, &[]),
+        ("long 1", None, &[]),
+        ("long 2", Some(2), &[]),
+        ("join", Some(0), &[1, 3]),
+    ];
+    let (graph, names) = graph(steps);
+    let target = [VertexId(4)];
+    let order = |measured: &[(usize, u64)]| {
+        let took = |id: VertexId| {
+            let found = measured.iter().find(|(known, _)| *known == id.0);
+            found.map(|(_, seconds)| Duration::from_secs(*seconds))
+        };
+        remaining(&graph, &target, took)
+    };
+    let seconds =
+        |ways: &BTreeMap<VertexId, u64>| ways.values().map(|way| way / 1_000_000).collect::<Vec<_>>();
+    // Nothing is known: the number of steps decides.
+    assert_eq!(seconds(&order(&[])), [2, 2, 3, 2, 1]);
+    // What is not known counts as the average of what is: 4 seconds.
+    assert_eq!(seconds(&order(&[(0, 1), (1, 9), (4, 2)])), [3, 11, 10, 6, 2]);
+
+    for (measured, want) in [
+        (&[][..], ["long 1", "long 2", "short", "slow", "join"]),
+        (&[(0, 1), (1, 9), (4, 2)], ["slow", "long 1", "long 2", "short", "join"]),
+    ] {
+        let worker = Arc::new(Fake { names: names.clone(), priorities: order(measured), ..Fake::default() });
+        let budget = Budget::new(1);
+        // All that can run waits for the one place.
+        let place = budget.try_take(STEP).unwrap();
+        let (solved, ()) = tokio::join!(solve(&graph, &target, &worker, &budget), async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            drop(place);
+        });
+        solved.unwrap();
+        assert_eq!(*worker.ran.lock().unwrap(), want);
+    }
 }

@@ -16,6 +16,7 @@ use crate::solve::Inputs;
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// What a build needs to explain itself.
@@ -130,6 +131,13 @@ impl StepWorker {
             (vertex, why)
         });
         lock(&self.explained.jobs).push(job);
+    }
+
+    /// How long the step took when it ran last, as far as that is known.
+    pub(super) fn took_before(&self, vertex: VertexId) -> Option<Duration> {
+        let before = self.before();
+        let key = before.earlier(&self.historic(vertex), self.position(vertex))?.key?;
+        self.around.store.records().described(&key)?.took
     }
 
     fn before(&self) -> Arc<BuildHistory> {

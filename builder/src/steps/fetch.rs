@@ -12,6 +12,7 @@ use crate::graph::{HttpOp, Op, VertexId};
 use crate::progress::measure::Wait;
 use crate::progress::{Event, StepId};
 use crate::remote::GitSource;
+use crate::solve::TRANSFER;
 use crate::store::ActiveSnapshot;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -42,8 +43,12 @@ impl StepWorker {
         if matches!(&self.vertex(vertex).op, Op::Http(http) if http.checksum.is_some()) {
             return Ok(None);
         }
+        let asked = Instant::now();
+        // Its own place in the budget: it has no other yet.
+        let place = self.around.budget.take(TRANSFER, self.urgency(vertex)).await;
         let (started, first) = self.fetched.begin(vertex);
         let step = Self::step(vertex);
+        self.around.progress.waited(step, Wait::Place, asked);
         if first {
             self.around.progress.send(Event::Started { step });
         }
@@ -52,6 +57,7 @@ impl StepWorker {
             Op::Git(source) => self.repository_key(vertex, source).await.map(Some),
             _ => Ok(None),
         };
+        drop(place);
         if let Err(error) = &result {
             let (elapsed, error) = (started.elapsed(), error.to_string());
             self.around.progress.send(Event::Failed { step, elapsed, error });

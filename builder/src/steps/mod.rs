@@ -3,6 +3,8 @@
 //! ```text
 //! key ─ state          pure: names of inputs and results
 //! worker               the solver's Worker: look-up, execution, early cutoff, progress
+//!   ├─ turns                   whose turn it is: in this build, and among builds that make the same
+//!   ├─ images                  layers of images, fetched when they are needed
 //!   ├─ run ─ mounts ─ logs     a program in a sandbox
 //!   ├─ fetch                   files by HTTP, repositories
 //!   ├─ put                     COPY, ADD and WORKDIR on an overlay mount
@@ -14,6 +16,7 @@ mod contexts;
 mod error;
 mod explained;
 mod fetch;
+mod images;
 mod key;
 mod leftovers;
 mod logs;
@@ -24,6 +27,7 @@ mod run;
 mod stack;
 mod state;
 mod taken;
+mod turns;
 mod variables;
 mod worker;
 

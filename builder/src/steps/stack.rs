@@ -6,8 +6,8 @@
 
 use super::StepWorker;
 use super::error::Cause;
+use super::images::image_layers;
 use super::state::{Layer, Rootfs};
-use super::worker::image_layers;
 use crate::progress::StepId;
 use crate::rootfs::RootAttributes;
 use crate::store::{ActiveSnapshot, Store};

@@ -7,6 +7,7 @@ use super::key::{self, How};
 use super::mounts::{Copies, Renewed};
 use super::state::{Layer, Named, Rootfs};
 use super::taken::Taken;
+use super::turns::Turns;
 use super::{Contexts, commit, leftovers};
 use crate::agent::Agents;
 use crate::bases::Bases;
@@ -19,13 +20,11 @@ use crate::graph::{BaseImages, Graph, Op, Origin, Vertex, VertexId};
 use crate::progress::measure::{Measure, Wait};
 use crate::progress::{Event, Progress, StepId};
 use crate::request::{SecretSource, Ulimit};
-use crate::solve::{Inputs, Outcome, Solved, Worker};
-use crate::store::{SnapshotId, StepRecord, Store};
+use crate::solve::{Budget, Inputs, Outcome, Solved, Worker};
+use crate::store::{KeyLock, SnapshotId, StepRecord, Store};
 use dockerfile_parser::diagnostic::Diagnostic;
 use registry_client::client::Client;
-use registry_client::digest::DiffId;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,6 +63,8 @@ pub struct Surroundings {
     pub shm_size: Option<u64>,
     /// Where the control groups of RUN steps are made, when they have any.
     pub cgroups: Option<Arc<Cgroups>>,
+    /// What may be done at once.
+    pub budget: Arc<Budget>,
     /// What keys of steps take from the steps below.
     pub named: Named,
     /// What the history of the build needs.
@@ -80,7 +81,7 @@ pub struct StepWorker {
     /// Comes when something failed, and when the user wants to stop.
     pub(super) stop: Cancellation,
     /// Image vertices whose layers were fetched, so that progress tells it once.
-    unpacked: Mutex<HashSet<VertexId>>,
+    pub(super) unpacked: Mutex<HashSet<VertexId>>,
     findings: Mutex<Vec<Diagnostic>>,
     /// How long steps ran.
     times: Mutex<HashMap<VertexId, Duration>>,
@@ -92,6 +93,8 @@ pub struct StepWorker {
     pub(super) copies: Copies,
     /// What becomes of each step, and why.
     pub(super) explained: Explained,
+    /// Which step goes first, and how long each has waited for other builds.
+    pub(super) turns: Turns,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -124,6 +127,7 @@ impl StepWorker {
             renewed,
             copies,
             explained,
+            turns: Turns::default(),
             fetched,
             on_done,
         }
@@ -155,82 +159,9 @@ impl StepWorker {
         self.stop.is_cancelled()
     }
 
-    /// Unpacks layers of images. What is missing is fetched as part of the step that names the image.
-    pub(super) async fn unpacked(&self, layers: &[DiffId]) -> Result<(), Cause> {
-        let around = &self.around;
-        if layers.iter().all(|layer| around.bases.is_unpacked(*layer)) {
-            return Ok(());
-        }
-        if !around.privileged {
-            return Err(Cause::NeedsUserNamespace);
-        }
-        let image = self.image_of(layers);
-        let step = image.map_or(StepId(0), Self::step);
-        let first =
-            image.is_some_and(|id| self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(id));
-        let started = Instant::now();
-        if first {
-            around.progress.send(Event::Started { step });
-        }
-        let result = around.bases.unpack(layers, step).await;
-        if first {
-            let elapsed = started.elapsed();
-            around.progress.send(match &result {
-                Ok(_) => Event::Finished { step, elapsed },
-                Err(error) => Event::Failed { step, elapsed, error: error.to_string() },
-            });
-        }
-        Ok(result.map(|_| ())?)
-    }
-
-    /// Whether all layers of images in a root file system are there.
-    fn is_unpacked(&self, rootfs: &Rootfs) -> bool {
-        rootfs.layers.iter().all(|layer| match layer {
-            Layer::Image(diff_id) => self.around.bases.is_unpacked(*diff_id),
-            Layer::Snapshot(_) => true,
-        })
-    }
-
-    /// The vertex of the image that has these layers at its bottom.
-    fn image_of(&self, layers: &[DiffId]) -> Option<VertexId> {
-        (0..self.graph.vertices.len()).map(VertexId).find(|id| match &self.vertex(*id).op {
-            Op::Image(key) => {
-                self.around.images.get(key).is_some_and(|base| base.config.rootfs.diff_ids == layers)
-            }
-            _ => false,
-        })
-    }
-
-    /// Fetches the layers of `rootfs` that are missing, for an output that carries them.
-    ///
-    /// # Errors
-    /// When they cannot be had.
-    pub async fn fetch(&self, rootfs: &Rootfs) -> Result<(), Cause> {
-        self.unpacked(&image_layers(rootfs)).await
-    }
-
-    /// The directories of a root file system, the top layer first, for an output of its files.
-    ///
-    /// # Errors
-    /// When layers cannot be had.
-    pub async fn lowers(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
-        if !self.around.privileged {
-            return Err(Cause::NeedsUserNamespace);
-        }
-        self.directories(rootfs).await
-    }
-
     /// Keeps what was learnt about the contexts, for the next build.
     pub fn save_contexts(&self) {
         self.around.contexts.save();
-    }
-
-    /// Tells progress about images whose layers nobody needed.
-    pub fn tell_unused_images(&self, needed: impl Iterator<Item = VertexId>) {
-        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in needed.filter(|id| matches!(self.vertex(*id).op, Op::Image(_)) && !unpacked.contains(id)) {
-            self.around.progress.send(Event::Cached { step: Self::step(id) });
-        }
     }
 
     /// The result recorded under `key`. One that may not have outlived a crash of the machine is compared with its
@@ -332,18 +263,30 @@ impl StepWorker {
     }
 }
 
-/// The layers of an image that are at the bottom of a root file system.
-pub(super) fn image_layers(rootfs: &Rootfs) -> Vec<DiffId> {
-    let layer = |layer: &Layer| match layer {
-        Layer::Image(diff_id) => Some(*diff_id),
-        Layer::Snapshot(_) => None,
-    };
-    rootfs.layers.iter().filter_map(layer).collect()
-}
-
 impl Worker for StepWorker {
     type State = Rootfs;
     type Error = StepError;
+    type Claim = Option<KeyLock>;
+
+    fn priority(&self, vertex: VertexId) -> u64 {
+        self.urgency(vertex)
+    }
+
+    fn is_prepared(&self, _: VertexId, inputs: &Inputs<Rootfs>) -> bool {
+        inputs.parent.iter().chain(inputs.reads.values()).all(|rootfs| self.is_unpacked(rootfs))
+    }
+
+    async fn prepare(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Result<(), StepError> {
+        self.fetch_inputs(vertex, inputs).await.map_err(Self::failed(vertex))
+    }
+
+    async fn claim(&self, vertex: VertexId, key: &ContentId) -> Result<Option<Option<KeyLock>>, StepError> {
+        self.try_turn(key).map_err(Self::failed(vertex))
+    }
+
+    async fn wait_for_other(&self, vertex: VertexId, key: &ContentId) -> Result<(), StepError> {
+        self.await_turn(vertex, key).await.map_err(Self::failed(vertex))
+    }
 
     fn definition_key(&self, vertex: VertexId, inputs: &Inputs<Rootfs>) -> Option<ContentId> {
         let made_of = key::definition(self.vertex(vertex), inputs, self.around.store.owners());
@@ -463,7 +406,9 @@ impl Worker for StepWorker {
         let elapsed = started.elapsed();
         match result {
             Ok((snapshot, diff, tree)) => {
-                self.times.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex, elapsed);
+                // What it costs to have it again is without what others did meanwhile.
+                let took = elapsed.saturating_sub(self.turns.waited(vertex));
+                self.times.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex, took);
                 if matches!(self.vertex(vertex).op, Op::Run(_)) {
                     self.found(leftovers::caches(&tree, self.vertex(vertex).span));
                 }

@@ -1,10 +1,10 @@
 //! `layers/`: unpacked layers by DiffID, and which blobs hold a layer.
 
+use super::Store;
 use super::document::{self, rename_new};
 use super::error::{At, StoreError};
 use super::snapshots::SnapshotId;
 use super::stamp::Stamp;
-use super::{KeyLock, Store};
 use crate::rootfs::Owners;
 use registry_client::digest::{DiffId, Digest};
 use registry_client::media_type::MediaType;
@@ -122,12 +122,10 @@ impl Layers {
         path.is_dir().then_some(LayerDir { path, meta, owners, snapshot, implied })
     }
 
-    /// The exclusive right to unpack the layer; waits while somebody else has it. Look again after taking it.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made.
-    pub fn lock(&self, diff_id: DiffId) -> Result<KeyLock, StoreError> {
-        self.store.lock("layer", &diff_id.0.hex())
+    /// How the exclusive right to fetch and unpack the layer is called among the [locks](Store::lock) of the store. Look again
+    /// after taking it.
+    pub fn lock_name(diff_id: DiffId) -> (&'static str, String) {
+        ("layer", diff_id.0.hex().to_owned())
     }
 
     /// Starts unpacking a layer into an empty directory.

@@ -6,6 +6,10 @@ use super::{Store, hash_name};
 use registry_client::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// How far the clock of file systems is behind at most.
+const CLOCK_TICKS: Duration = Duration::from_millis(20);
 
 /// What a server said of a file when it was downloaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,14 @@ impl Store {
     /// What is known of the file that was downloaded from `url`.
     pub fn known_file(&self, url: &str) -> Option<KnownFile> {
         document::read(&self.path("cache/files").join(hash_name(url.as_bytes())))
+    }
+
+    /// The same, when it was noted since `time`.
+    pub fn known_file_since(&self, url: &str, time: SystemTime) -> Option<KnownFile> {
+        let path = self.path("cache/files").join(hash_name(url.as_bytes()));
+        // The clock of file systems is behind by a tick or two.
+        let noted = path.symlink_metadata().ok()?.modified().ok()? + CLOCK_TICKS;
+        (noted >= time).then(|| document::read(&path)).flatten()
     }
 
     /// Notes what is known of it.

@@ -63,7 +63,7 @@ as_everyone!(an_edit_reruns_what_reads_it, TOOLS, |lab| {
              FROM {base}\nCOPY --from=left /out /left\nCOPY --from=right /out /right\nRUN cat /left /right > /both\n"
         ),
     );
-    lab.file("context/left", "1");
+    lab.file("context/left", "0");
     lab.file("context/right", "1");
     assert_eq!(lab.build([&context]).executed().len(), 7);
     lab.file("context/right", "2");

@@ -38,6 +38,7 @@ mod repeated_layers;
 mod reproducible;
 mod root_directory;
 mod run_mounts;
+mod several_builds;
 mod space;
 mod store_full;
 mod timeline;

@@ -5,6 +5,7 @@ use super::{Commit, DEPTH, Git, GitError};
 use crate::blocking::blocking;
 use crate::remote::{GitSource, redacted};
 use crate::store::KeyLock;
+use crate::waiting;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,8 +78,7 @@ impl Git {
 
     /// Keeps others from fetching the same remote meanwhile.
     async fn lock(&self, remote: &str) -> Result<KeyLock, GitError> {
-        let (store, remote) = (self.store.clone(), remote.to_owned());
-        Ok(blocking(move || store.lock("git", &remote)).await?)
+        Ok(waiting::lock(&self.store, "git", remote, || {}).await?)
     }
 
     async fn has(&self, remote: &str, id: &str) -> Result<bool, GitError> {

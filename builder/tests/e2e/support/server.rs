@@ -21,6 +21,8 @@ pub(crate) struct Page {
     pub(crate) location: Option<String>,
     /// The `Authorization` without which it is not given.
     pub(crate) authorization: Option<String>,
+    /// How long after the headers the body comes.
+    pub(crate) pause: Option<Duration>,
 }
 
 impl From<&str> for Page {
@@ -97,6 +99,7 @@ fn serve(stream: &TcpStream, pages: &Mutex<BTreeMap<String, Page>>, log: &Mutex<
     let mut stream = stream;
     // The client may have gone.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n"));
+    std::thread::sleep(page.pause.unwrap_or_default());
     let _ = stream.write_all(&page.body);
 }
 
