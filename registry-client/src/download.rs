@@ -6,25 +6,26 @@
 use crate::{
     client::{Client, RequestError},
     digest::{Digest, Digester},
-    transport::{Body, Call, Lane, Origin, Scopes, Target, error::Asked, retry::Backoff, retry::http_date},
+    transport::{
+        Body, Call, Lane, Origin, Permit, Registry, Scopes, Target, error::Asked, retry::Backoff,
+        retry::http_date,
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
     Method, Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap,
-        HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+        ACCEPT_ENCODING, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
+        HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
     },
 };
 use std::{
     fs::File,
     io::{self, Seek, Write},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use url::Url;
-
-/// Redirects that are followed.
-const REDIRECTS: usize = 10;
 
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
@@ -36,20 +37,17 @@ pub enum DownloadError {
         url: String,
     },
     /// The server refuses.
-    #[error("cannot download {url}: the server answers with status {status}")]
+    #[error(
+        "cannot download {url}: the server answers with status {status}{}",
+        retry_after.map(|wait| format!(", and wants to be asked again in {} s", wait.as_secs())).unwrap_or_default()
+    )]
     Status {
         /// The URL.
         url: String,
         /// The HTTP status.
         status: u16,
-    },
-    /// The server sends us somewhere we do not go.
-    #[error("cannot download {url}: {why}")]
-    Redirect {
-        /// The URL.
-        url: String,
-        /// What is wrong.
-        why: String,
+        /// How long it wants us to wait.
+        retry_after: Option<Duration>,
     },
     /// There was no good answer.
     #[error(transparent)]
@@ -133,10 +131,15 @@ impl Client {
         file: &mut File,
     ) -> Result<Option<Downloaded>, DownloadError> {
         let shown = shown(download.url);
+        if !matches!(download.url.scheme(), "http" | "https") {
+            return Err(DownloadError::Scheme { url: shown });
+        }
+        let server = self.transport.server(download.url);
         let asked =
             Asked { registry: "".into(), repository: "".into(), action: format!("download {shown}").into() };
         let mut transfer = Transfer {
             client: self,
+            server,
             download,
             shown,
             asked,
@@ -152,7 +155,7 @@ impl Client {
                     if transfer.got > before {
                         backoff.progress();
                     }
-                    backoff.pause(error).await?;
+                    backoff.pause(error).await.map_err(|error| transfer.refused(error))?;
                 }
                 other => return other,
             }
@@ -162,6 +165,8 @@ impl Client {
 
 struct Transfer<'a> {
     client: &'a Client,
+    /// Whom the URL names.
+    server: Arc<Registry>,
     download: Download<'a>,
     shown: String,
     asked: Asked,
@@ -174,7 +179,7 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     async fn attempt(&mut self, file: &mut File) -> Result<Option<Downloaded>, DownloadError> {
-        let mut response = self.ask().await?;
+        let (_place, mut response, at_home) = self.ask().await?;
         let status = response.status();
         let goes_on = status == StatusCode::PARTIAL_CONTENT && self.got > 0 && self.begins_at(&response);
         match status {
@@ -185,12 +190,17 @@ impl Transfer<'_> {
                 self.restart(file)?;
                 return Err(self.lost("the server does not go on where it was cut"));
             }
-            status if is_transient(status) => {
-                let why = format!("the server answers with status {}", status.as_u16());
-                return Err(self.lost(&why));
-            }
-            status => {
-                return Err(DownloadError::Status { url: self.shown.clone(), status: status.as_u16() });
+            _ => {
+                if let Err(error) = self.client.transport.check(response, &self.asked, false).await
+                    && error.is_transient()
+                {
+                    if at_home {
+                        self.server.heed(&error, &self.client.options().retry);
+                    }
+                    return Err(error.into());
+                }
+                let (url, status) = (self.shown.clone(), status.as_u16());
+                return Err(DownloadError::Status { url, status, retry_after: None });
             }
         }
         let headers = response.headers();
@@ -227,6 +237,20 @@ impl Transfer<'_> {
         RequestError::Unreachable { asked: self.asked.clone(), connecting: false, source }.into()
     }
 
+    /// A refusal that did not pass, in the words of a download: there is no registry here to speak of.
+    fn refused(&self, error: RequestError) -> DownloadError {
+        let retry_after = error.retry_after();
+        match error {
+            RequestError::RateLimited { .. } => {
+                DownloadError::Status { url: self.shown.clone(), status: 429, retry_after }
+            }
+            RequestError::Status { status, .. } => {
+                DownloadError::Status { url: self.shown.clone(), status, retry_after }
+            }
+            other => other.into(),
+        }
+    }
+
     /// Begins the file anew.
     fn restart(&mut self, file: &mut File) -> Result<(), DownloadError> {
         self.got = 0;
@@ -243,57 +267,49 @@ impl Transfer<'_> {
         start == Some(self.got)
     }
 
-    /// Asks for the file, or what is missing of it, and follows redirects.
-    async fn ask(&self) -> Result<Response, DownloadError> {
-        let mut url = self.download.url.clone();
-        for _ in 0..=REDIRECTS {
-            if !matches!(url.scheme(), "http" | "https") {
-                return Err(DownloadError::Scheme { url: shown(&url) });
-            }
-            let at_home = crate::transport::same_origin(self.download.url, &url);
-            let call = Call {
-                method: Method::GET,
-                target: Target::Url(url.clone()),
-                headers: self.headers(at_home),
-                body: Body::Empty,
-                scopes: Scopes::default(),
-                asked: self.asked.clone(),
-                lane: Lane::Pull,
-            };
-            let origin = Origin { url: url.clone(), verified: true };
-            let response = self.client.transport.exchange_once(&origin, url.clone(), &call).await?;
-            if !matches!(response.status().as_u16(), 301..=303 | 307 | 308) {
-                return Ok(response);
-            }
-            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            url = location.and_then(|location| url.join(location).ok()).ok_or_else(|| {
-                DownloadError::Redirect {
-                    url: self.shown.clone(),
-                    why: "it redirects to what is no URL".to_owned(),
-                }
-            })?;
-        }
-        let why = format!("it redirects more than {REDIRECTS} times");
-        Err(DownloadError::Redirect { url: self.shown.clone(), why })
+    /// Asks for the file, or what is missing of it. The place in the pool of its server is held as long as the answer is read.
+    /// Tells whether that is the server's own.
+    async fn ask(&self) -> Result<(Permit, Response, bool), DownloadError> {
+        let transport = &self.client.transport;
+        let url = self.download.url;
+        let call = Call {
+            method: Method::GET,
+            target: Target::Url(url.clone()),
+            headers: self.headers(),
+            body: Body::Empty,
+            scopes: Scopes::default(),
+            asked: self.asked.clone(),
+            lane: Lane::Pull,
+        };
+        let place = transport.permit(&self.server, call.lane, &self.asked).await?;
+        let origin = Origin { url: url.clone(), verified: true };
+        let (response, at_home) =
+            transport.follow(&origin, url.clone(), &call, self.authorization().as_ref()).await?;
+        Ok((place, response, at_home))
     }
 
-    fn headers(&self, at_home: bool) -> HeaderMap {
+    /// What proves who we are to the host of the URL, and to no other.
+    fn authorization(&self) -> Option<HeaderValue> {
+        let text = match self.download.authorization {
+            Some(given) => given.trim().to_owned(),
+            None => basic(self.download.url)?,
+        };
+        // What no header can carry is left out: it is a secret with a line ending.
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut put = |name: HeaderName, value: &str| {
-            // What no header can carry is left out: it came from a header, or is a secret with a line ending.
+            // What no header can carry is left out: it came from a header.
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
         };
         // The digest is of the bytes as they are stored.
         put(ACCEPT_ENCODING, "identity");
-        let authorization = match self.download.authorization {
-            Some(given) => Some(given.trim().to_owned()),
-            None => basic(self.download.url),
-        };
-        if let (true, Some(authorization)) = (at_home, authorization) {
-            put(AUTHORIZATION, &authorization);
-        }
         match (self.got, self.validators.range(), self.download.known) {
             (0, _, Some(known)) => {
                 // Where there is a tag, the time is not asked (RFC 9110, section 13.1.3).
@@ -336,10 +352,6 @@ fn basic(url: &Url) -> Option<String> {
     };
     let pair = format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
     Some(format!("Basic {}", STANDARD.encode(pair)))
-}
-
-fn is_transient(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error() && status.as_u16() != 501
 }
 
 /// `filename` of `attachment; filename="a b.tar"` (RFC 6266); the extended form is not read.

@@ -9,6 +9,7 @@ mod authorize;
 mod call;
 mod exchange;
 mod faults;
+mod gate;
 mod http;
 mod origin;
 mod registry;
@@ -19,7 +20,7 @@ mod trust;
 pub(crate) mod warning;
 
 pub(crate) use authorize::{Scope, Scopes};
-pub(crate) use call::{Answer, Body, Call, Lane, Target, chunk as next_chunk};
+pub(crate) use call::{Answer, Body, Call, Lane, Permit, Target, chunk as next_chunk};
 pub(crate) use origin::{Origin, same as same_origin};
 pub(crate) use registry::Registry;
 
@@ -35,6 +36,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
+use url::Url;
 use warning::Warnings;
 
 /// How a [`crate::Client`] behaves.
@@ -141,6 +143,15 @@ impl Transport {
         // When two read it at once, the first one's is kept; they are the same.
         let configuration = self.options.configuration.load()?;
         Ok(self.configuration.get_or_init(|| configuration))
+    }
+
+    /// What is known of the server of a URL, which need not be a registry: how much may run there at once, and when.
+    pub(crate) fn server(&self, url: &Url) -> Arc<Registry> {
+        let host = url.host_str().unwrap_or_default();
+        match url.port() {
+            Some(port) => self.registry(&format!("{host}:{port}"), false),
+            None => self.registry(host, false),
+        }
     }
 
     /// What is known of the registry of that name; `insecure` if the configuration says it is, as the options may.

@@ -2,7 +2,7 @@
 
 use crate::support::lab::{Lab, as_everyone};
 use crate::support::output::Build;
-use crate::support::server::{Files, Page, Repositories};
+use crate::support::server::{Files, Page, Repositories, SecureFiles};
 use crate::support::tools::{run, tool};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -48,6 +48,27 @@ fn list(root: &Path, at: &Path, found: &mut BTreeMap<String, String>) {
 fn text(path: &Path) -> &str {
     path.to_str().expect("the path is text")
 }
+
+// Whoever writes https:// means it: where it leads to may not be plain HTTP.
+as_everyone!(https_stays_https, &["openssl"], |lab| {
+    let plain = Files::start();
+    plain.put("file", "plain");
+    let redirect =
+        format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", plain.url("file"));
+    lab.file("www/moved", redirect);
+    lab.file("www/here", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\none");
+    let server = SecureFiles::start(&lab.path("www"));
+    let authority = format!("--registry-ca={}", server.certificate.display());
+    let dockerfile =
+        |name: &str, path: &str| lab.dockerfile(name, &format!("FROM scratch\nADD {} /\n", server.url(path)));
+    let (_, found) = built(lab, &[&authority], text(&dockerfile("good", "here")));
+    assert!(found["here"].ends_with(" one"), "{found:#?}");
+    lab.try_build([&authority, text(&dockerfile("bad", "moved"))]).assert_refused(
+        1,
+        &["it redirects to plain HTTP on 127.0.0.1, which is not followed", "Dockerfile:2:"],
+    );
+    assert_eq!(plain.take_log(), [""; 0]);
+});
 
 as_everyone!(files_by_http, &[], |lab| {
     let server = Files::start();

@@ -118,7 +118,7 @@ async fn redirects() {
         assert_eq!(get(&at(path), None, Some("Bearer x")).await.unwrap().unwrap().1, b"there");
     }
     for (path, want) in [
-        ("file", "cannot download file:///etc/passwd: only http and https are fetched"),
+        ("file", "it redirects to another protocol on nowhere, which is not followed"),
         ("loop", "it redirects more than 10 times"),
         ("nowhere", "it redirects to what is no URL"),
     ] {
@@ -153,6 +153,52 @@ async fn statuses() {
     assert!(!error.to_string().contains("secret"), "{error}");
     let error = get("ftp://host/x", None, None).await.unwrap_err();
     assert!(matches!(error, DownloadError::Scheme { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_patience_gets_it() {
+    let start = std::time::Instant::now();
+    let server = Server::start(move |request: &Request| match request.path() {
+        "/later" => Reply::new(429).header("Retry-After", "3600"),
+        _ if start.elapsed() < Duration::from_millis(900) => Reply::new(503).header("Retry-After", "1"),
+        _ => Reply::new(200).body("at last"),
+    })
+    .await;
+    let client = testing::client();
+    let urls: Vec<Url> =
+        (0..12).map(|n| Url::parse(&format!("http://{}/{n}", server.address)).unwrap()).collect();
+    let downloads = urls.iter().map(|url| {
+        let client = &client;
+        async move {
+            let mut file = tempfile::tempfile().unwrap();
+            let download = Download { url, known: None, authorization: None, progress: &|_, _| {} };
+            client.download(download, &mut file).await.unwrap().unwrap();
+        }
+    });
+    futures_util::future::join_all(downloads).await;
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    // Those that had a place heard it, and the others with them.
+    let asked = server.take_log().len();
+    assert!(asked <= 12 + testing::options().connections_per_registry, "{asked} requests for 12 files");
+    let error = get(&format!("http://{}/later", server.address), None, None).await.unwrap_err().to_string();
+    assert!(error.ends_with("status 429, and wants to be asked again in 3600 s"), "{error}");
+    assert_eq!(server.take_log().len(), 1);
+}
+
+#[tokio::test]
+async fn downloads_at_once_are_bounded() {
+    let server =
+        Server::start(|_: &Request| Reply { delay: Duration::from_millis(50), ..Reply::new(200).body("x") })
+            .await;
+    let client = testing::client();
+    let url = Url::parse(&format!("http://{}/blobs/", server.address)).unwrap();
+    let downloads = (0..12).map(|_| async {
+        let mut file = tempfile::tempfile().unwrap();
+        let download = Download { url: &url, known: None, authorization: None, progress: &|_, _| {} };
+        client.download(download, &mut file).await.unwrap().unwrap();
+    });
+    futures_util::future::join_all(downloads).await;
+    assert_eq!(server.peak.most(), testing::options().connections_per_registry);
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
     log: Arc<Mutex<Vec<Request>>>,
     pub(crate) connections: Arc<AtomicUsize>,
-    /// The most blobs that were under way at once, in either direction.
+    /// The most blobs that were under way at once, in either direction, or the most tokens.
     pub(crate) peak: Arc<Peak>,
     accepting: JoinHandle<()>,
 }
@@ -190,7 +190,7 @@ impl Peak {
     fn change(&self, request: &Request, by: isize) {
         let blob = request.path().contains("/blobs/");
         let transfer = match request.method.as_str() {
-            "GET" => blob,
+            "GET" => blob || request.path() == "/token",
             "PUT" | "PATCH" => blob && request.header("content-length") != Some("0"),
             _ => false,
         };

@@ -5,6 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// The tokens that were given out: token -> scopes it is good for, one action each (`repository:a:pull`).
@@ -54,30 +55,38 @@ pub(crate) struct TokenRules {
     pub(crate) expires_in: Option<u64>,
     /// The first so many requests are answered with 503.
     pub(crate) failures: usize,
+    /// Each answer takes so long.
+    pub(crate) delay: Duration,
 }
 
 /// A token server on a port of its own.
 pub(crate) struct TokenServer {
     pub(crate) server: Server,
     pub(crate) tokens: Arc<Mutex<Tokens>>,
+    rules: Arc<Mutex<TokenRules>>,
 }
 
 impl TokenServer {
     pub(crate) async fn start(rules: TokenRules) -> Self {
         let tokens: Arc<Mutex<Tokens>> = Arc::default();
+        let rules = Arc::new(Mutex::new(rules));
         let handler = {
-            let tokens = tokens.clone();
-            let failures = Mutex::new(rules.failures);
+            let (tokens, rules) = (tokens.clone(), rules.clone());
             move |request: &Request| {
-                let mut failures = failures.lock().unwrap();
-                if *failures > 0 {
-                    *failures -= 1;
+                let mut rules = rules.lock().unwrap();
+                if rules.failures > 0 {
+                    rules.failures -= 1;
                     return Reply::new(503);
                 }
-                answer(&rules, &tokens, request)
+                Reply { delay: rules.delay, ..answer(&rules, &tokens, request) }
             }
         };
-        Self { server: Server::start(handler).await, tokens }
+        Self { server: Server::start(handler).await, tokens, rules }
+    }
+
+    /// Changes the rules.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut TokenRules)) {
+        change(&mut self.rules.lock().unwrap());
     }
 
     /// The challenge that sends clients here.

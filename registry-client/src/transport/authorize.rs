@@ -124,7 +124,7 @@ impl Authorizer {
         let Some(scheme) = scheme else { return Ok(None) };
         let request = Request { transport, registry, origin, call };
         match scheme {
-            Scheme::Basic => Ok(self.credentials(&request).await?.and_then(|c| basic(&c))),
+            Scheme::Basic => Ok(self.credentials(&request).await?.0.and_then(|c| basic(&c))),
             Scheme::Bearer { realm, service } => {
                 let slot = self.slot(&call.scopes).await;
                 let mut slot = slot.lock().await;
@@ -155,7 +155,7 @@ impl Authorizer {
                     // A helper's password may have expired; asked again, it may have another.
                     self.credentials.lock().await.remove(&call.asked.repository);
                 }
-                let next = self.credentials(&request).await?.and_then(|c| basic(&c));
+                let next = self.credentials(&request).await?.0.and_then(|c| basic(&c));
                 Ok(next.filter(|next| used.is_none_or(|used| used.header != next.header)))
             }
             Scheme::Bearer { realm, service } => {
@@ -211,7 +211,6 @@ impl Authorizer {
         service: Option<&str>,
         slot: &mut Slot,
     ) -> Result<Option<Authorization>, RequestError> {
-        let credentials = self.credentials(request).await?;
         let asking = token::Asking {
             transport: request.transport,
             home: request.origin,
@@ -220,7 +219,19 @@ impl Authorizer {
             scopes: request.call.scopes.union(&slot.extra),
             asked: &request.call.asked,
         };
-        let token = asking.fetch(credentials.as_ref()).await?;
+        let (credentials, fresh) = self.credentials(request).await?;
+        let token = match asking.fetch(credentials.as_ref()).await {
+            // A helper's password lives for hours, and may have been had hours ago; asked again, it may have another.
+            Err(refused @ RequestError::Unauthorized { .. }) if !fresh && credentials.is_some() => {
+                self.credentials.lock().await.remove(&request.call.asked.repository);
+                let (next, _) = self.credentials(request).await?;
+                if next == credentials {
+                    return Err(refused);
+                }
+                asking.fetch(next.as_ref()).await?
+            }
+            other => other?,
+        };
         let authorization = bearer(&token);
         slot.token = Some(token);
         Ok(Some(authorization))
@@ -246,17 +257,18 @@ impl Authorizer {
         wider[0].clone()
     }
 
-    async fn credentials(&self, request: &Request<'_>) -> Result<Option<Credentials>, RequestError> {
+    /// The credentials for the repository, and whether they were looked up just now.
+    async fn credentials(&self, request: &Request<'_>) -> Result<(Option<Credentials>, bool), RequestError> {
         let asked = &request.call.asked;
         let mut known = self.credentials.lock().await;
         if let Some(credentials) = known.get(&asked.repository) {
-            return Ok(credentials.clone());
+            return Ok((credentials.clone(), false));
         }
         let store = &request.transport.options.credentials;
         let found = store.get(&request.registry.name, Some(&asked.repository)).await;
         let found = found.map_err(|source| RequestError::Credentials { asked: asked.clone(), source })?;
         known.insert(asked.repository.clone(), found.clone());
-        Ok(found)
+        Ok((found, true))
     }
 }
 

@@ -14,11 +14,13 @@ use reqwest::{
     header::{HeaderMap, LOCATION},
 };
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 /// Bytes of an error answer that are read.
 const ERROR_LIMIT: usize = 64 << 10;
+/// A place in a pool of connections; it is free again when this is dropped.
+pub(crate) type Permit = tokio::sync::OwnedSemaphorePermit;
+
 /// Which pool of connections a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -28,6 +30,8 @@ pub(crate) enum Lane {
     Pull,
     /// Blobs that go.
     Push,
+    /// Tokens, which are fetched while a place of another kind is held.
+    Token,
 }
 
 /// Where a request goes.
@@ -85,7 +89,7 @@ pub(crate) struct Answer {
     idle_timeout: Duration,
     /// Whether the registry itself gave it, not a storage it redirects to.
     at_home: bool,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Answer {
@@ -232,17 +236,25 @@ impl Transport {
 
     /// Makes a request once, or twice if the first was answered with a challenge.
     pub(crate) async fn attempt(&self, registry: &Registry, call: &Call) -> Result<Answer, RequestError> {
-        let permit = registry
-            .permit(call.lane)
-            .await
-            .map_err(|error| RequestError::Setup { asked: call.asked.clone(), why: error.to_string() })?;
+        let permit = self.permit(registry, call.lane, &call.asked).await?;
         self.attempt_with(permit, registry, call).await
+    }
+
+    /// A place in the pool of a server.
+    pub(crate) async fn permit(
+        &self,
+        server: &Registry,
+        lane: Lane,
+        asked: &Asked,
+    ) -> Result<Permit, RequestError> {
+        let permit = server.permit(lane).await;
+        permit.map_err(|error| RequestError::Setup { asked: asked.clone(), why: error.to_string() })
     }
 
     /// [`Self::attempt`] with a place in the pool that was had before.
     pub(crate) async fn attempt_with(
         &self,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         registry: &Registry,
         call: &Call,
     ) -> Result<Answer, RequestError> {
@@ -297,7 +309,11 @@ impl Transport {
             }
             self.warnings.collect(&registry.name, response.headers());
             let had_credentials = authorization.as_ref().is_some_and(|a| a.had_credentials);
-            let response = match self.check(response, &call.asked, had_credentials).await {
+            let checked = self.check(response, &call.asked, had_credentials).await;
+            if let (Err(error), true) = (&checked, home && at_registry) {
+                registry.heed(error, &self.options.retry);
+            }
+            let response = match checked {
                 Ok(response) => response,
                 // ECR answers so, and not by a challenge, when a token expires in the middle of a transfer.
                 Err(error) if home && !challenged && error.is_of_expired_token() => {
@@ -317,7 +333,7 @@ impl Transport {
     }
 
     /// Sorts an answer by its status.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &self,
         mut response: Response,
         asked: &Asked,

@@ -21,7 +21,7 @@ const COMMIT_PATIENCE: u32 = 5;
 impl Transport {
     /// Follows redirects. Tells whether the answer is the registry's own: `authorization` goes nowhere else, because
     /// other hosts have no business with it, and storage services refuse signed URLs that come with one.
-    pub(super) async fn follow(
+    pub(crate) async fn follow(
         &self,
         home: &Origin,
         mut url: Url,
@@ -58,16 +58,6 @@ impl Transport {
             url = target;
         }
         Err(protocol(format!("it redirects more than {REDIRECTS} times")))
-    }
-
-    /// [`Self::exchange`] for what is in no registry: nothing is added to the call.
-    pub(crate) async fn exchange_once(
-        &self,
-        server: &Origin,
-        url: Url,
-        call: &Call,
-    ) -> Result<Response, RequestError> {
-        self.exchange(server, call.method.clone(), url, call, None).await
     }
 
     /// Sends one request and waits for the head of its answer.

@@ -1,6 +1,9 @@
 //! What a client remembers of one registry.
 
-use super::{Origin, authorize::Authorizer, call::Lane, faults::Faults, origin::is_loopback};
+use super::{
+    Origin, authorize::Authorizer, call::Lane, error::RequestError, faults::Faults, gate::Gate,
+    origin::is_loopback, retry::RetryPolicy,
+};
 use crate::digest::Digest;
 use std::{
     collections::BTreeMap,
@@ -20,6 +23,7 @@ pub(crate) struct Registry {
     /// Whether it is on this machine.
     pub(crate) loopback: bool,
     faults: Faults,
+    gate: Gate,
     /// Found at the first request.
     pub(super) origin: OnceCell<Origin>,
     /// Where it is when plain HTTP turned out to be wrong; `None` in it if that was looked into, and is not so.
@@ -32,6 +36,7 @@ pub(crate) struct Registry {
     requests: Arc<Semaphore>,
     pulls: Arc<Semaphore>,
     pushes: Arc<Semaphore>,
+    tokens: Arc<Semaphore>,
     pushing: Mutex<BTreeMap<PushKey, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -43,6 +48,7 @@ impl Registry {
             insecure,
             loopback: Url::parse(&format!("http://{name}/")).is_ok_and(|url| is_loopback(&url)),
             faults: Faults::default(),
+            gate: Gate::default(),
             origin: OnceCell::new(),
             https_instead: OnceCell::new(),
             speaks_plain: AtomicBool::new(false),
@@ -50,6 +56,7 @@ impl Registry {
             requests: semaphore(),
             pulls: semaphore(),
             pushes: semaphore(),
+            tokens: semaphore(),
             pushing: Mutex::default(),
         }
     }
@@ -84,16 +91,35 @@ impl Registry {
             Lane::Request => &self.requests,
             Lane::Pull => &self.pulls,
             Lane::Push => &self.pushes,
+            Lane::Token => &self.tokens,
         }
     }
 
+    /// A place in the pool, when the registry may be asked.
     pub(super) async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.lane(lane).clone().acquire_owned().await
+        loop {
+            let permit = self.lane(lane).clone().acquire_owned().await?;
+            // Looked at last: whoever had the place before may have been told to wait.
+            let Some(wait) = self.gate.wait() else { return Ok(permit) };
+            drop(permit);
+            tokio::time::sleep(wait).await;
+        }
     }
 
-    /// A place in the pool, if one is free and nobody waits for it.
+    /// A place in the pool, if one is free, nobody waits for it, and the registry may be asked.
     pub(crate) fn try_permit(&self, lane: Lane) -> Option<OwnedSemaphorePermit> {
+        if self.gate.wait().is_some() {
+            return None;
+        }
         self.lane(lane).clone().try_acquire_owned().ok()
+    }
+
+    /// Lets nobody ask the registry for as long as it says by this answer, if that is no longer than `policy` waits.
+    pub(crate) fn heed(&self, error: &RequestError, policy: &RetryPolicy) {
+        let wanted = error.retry_after().filter(|_| error.is_transient());
+        if let Some(wanted) = wanted.filter(|wanted| *wanted <= policy.longest_retry_after) {
+            self.gate.close(wanted);
+        }
     }
 
     /// Places in the pool that are free right now.

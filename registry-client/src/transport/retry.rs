@@ -30,6 +30,9 @@ impl Default for RetryPolicy {
     }
 }
 
+/// The longest time by which those who were told to wait come back apart.
+const LONGEST_SPREAD: Duration = Duration::from_secs(5);
+
 /// Counts failures in a row.
 pub(crate) struct Backoff {
     policy: RetryPolicy,
@@ -70,10 +73,16 @@ impl Backoff {
         let jittered = pause / 2 + pause.mul_f64(random_unit() / 2.0);
         match error.retry_after() {
             Some(wanted) if wanted > self.policy.longest_retry_after => None,
-            Some(wanted) => Some(wanted.max(jittered)),
+            Some(wanted) => Some(wanted.max(jittered) + spread(wanted)),
             None => Some(jittered),
         }
     }
+}
+
+/// What is added to a pause that a server asked for, so that those it told the same do not come back together: up to a
+/// quarter of it, or [`LONGEST_SPREAD`].
+pub(super) fn spread(wanted: Duration) -> Duration {
+    (wanted / 4).min(LONGEST_SPREAD).mul_f64(random_unit())
 }
 
 /// A number from 0 to 1. Spreading retries of several clients needs no better randomness than hash seeds have.
@@ -159,7 +168,10 @@ mod tests {
     fn retry_after_is_obeyed_within_bounds() {
         let policy = RetryPolicy::default();
         let pause = |seconds| Backoff::new(&policy).next_pause(&failure(503, Some(seconds)));
-        assert_eq!(pause(30), Some(Duration::from_secs(30)));
+        let pauses: Vec<Duration> = (0..20).filter_map(|_| pause(30)).collect();
+        let bounds = Duration::from_secs(30)..=Duration::from_secs(35);
+        assert!(pauses.iter().all(|pause| bounds.contains(pause)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "all come back at once: {pauses:?}");
         assert!(
             pause(0).is_some_and(|pause| pause >= Duration::from_millis(500)),
             "never faster than our own"

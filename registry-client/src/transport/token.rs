@@ -138,7 +138,7 @@ impl Asking<'_> {
             body,
             scopes,
             asked: self.asked(),
-            lane: Lane::Request,
+            lane: Lane::Token,
         }
     }
 
@@ -165,8 +165,14 @@ impl Asking<'_> {
         // The token server is not the registry: its own origin bounds where the password may go.
         let verified = self.home.verified || self.home.url.host() != self.realm.host();
         let server = Origin { url: self.realm.clone(), verified };
-        let (response, _) = self.transport.follow(&server, url.clone(), &call, authorization).await?;
-        let mut response = self.transport.check(response, &call.asked, had_credentials).await?;
+        let known = self.transport.server(self.realm);
+        let _place = self.transport.permit(&known, call.lane, &call.asked).await?;
+        let (response, at_home) = self.transport.follow(&server, url.clone(), &call, authorization).await?;
+        let checked = self.transport.check(response, &call.asked, had_credentials).await;
+        if let (Err(error), true) = (&checked, at_home) {
+            known.heed(error, &self.transport.options.retry);
+        }
+        let mut response = checked?;
         let idle_timeout = self.transport.options.idle_timeout;
         let (body, whole) = super::call::read(&mut response, LIMIT, idle_timeout, &call.asked).await?;
         let answer = serde_json::from_slice::<TokenAnswer>(&body).ok().filter(|_| whole);

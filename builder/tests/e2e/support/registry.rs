@@ -5,7 +5,7 @@ use super::tools::{run, tool};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -37,13 +37,7 @@ impl Registry {
     /// Starts one of HTTPS with a certificate for 127.0.0.1 that nobody vouches for. It is in `registry.pem`, its key in
     /// `registry.key`.
     pub(crate) fn with_tls(directory: &Path) -> Registry {
-        let (certificate, key) = (directory.join("registry.pem"), directory.join("registry.key"));
-        run(tool("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate));
+        let (certificate, key) = self_signed(directory, "registry");
         let (certificate, key) = (certificate.display(), key.display());
         Registry::configured(
             directory,
@@ -107,6 +101,18 @@ impl Drop for Registry {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// A certificate for 127.0.0.1 that nobody vouches for, in `NAME.pem`, and its key in `NAME.key`.
+pub(crate) fn self_signed(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (directory.join(format!("{name}.pem")), directory.join(format!("{name}.key")));
+    run(tool("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate));
+    (certificate, key)
 }
 
 /// An address nobody listens on just now.

@@ -1,6 +1,6 @@
 //! Servers of this test process and of this machine: files by HTTP, repositories by git's own protocol.
 
-use super::registry::free_address;
+use super::registry::{free_address, self_signed};
 use super::tools::{run, tool};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -101,6 +101,56 @@ fn serve(stream: &TcpStream, pages: &Mutex<BTreeMap<String, Page>>, log: &Mutex<
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n"));
     std::thread::sleep(page.pause.unwrap_or_default());
     let _ = stream.write_all(&page.body);
+}
+
+/// A server of HTTPS with a certificate of its own; what it answers is in files, heads included.
+pub(crate) struct SecureFiles {
+    address: SocketAddr,
+    /// What it shows.
+    pub(crate) certificate: PathBuf,
+    server: Child,
+}
+
+impl SecureFiles {
+    /// Serves what is in `directory`.
+    pub(crate) fn start(directory: &Path) -> SecureFiles {
+        let (certificate, key) = self_signed(directory, "server");
+        for _ in 0..5 {
+            let address = free_address();
+            let mut server = tool("openssl")
+                .args(["s_server", "-quiet", "-HTTP", "-accept", &address.to_string(), "-cert"])
+                .arg(&certificate)
+                .arg("-key")
+                .arg(&key)
+                .current_dir(directory)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("openssl starts");
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while Instant::now() < deadline && server.try_wait().expect("it is our child").is_none() {
+                if TcpStream::connect(address).is_ok() {
+                    return SecureFiles { address, certificate, server };
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        panic!("openssl s_server does not start");
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}/{path}", self.address)
+    }
+}
+
+impl Drop for SecureFiles {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
 }
 
 /// `git daemon` over a directory of repositories.

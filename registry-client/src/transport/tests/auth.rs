@@ -15,6 +15,7 @@ use crate::{
     transport::{Origin, Scopes, Transport, error::Asked, token},
 };
 use futures_util::future::join_all;
+use std::time::Duration;
 
 /// A registry with `a:v1` behind a token server.
 async fn guarded(rules: TokenRules) -> (FakeRegistry, TokenServer, Reference) {
@@ -338,4 +339,57 @@ async fn a_plain_token_server_of_an_https_registry_gets_no_password() {
     assert!(error.to_string().contains("plain HTTP"), "{error}");
     assert!(tokens.server.take_log().is_empty());
     assert!(asking.fetch(None).await.is_ok(), "without credentials there is nothing to lose");
+}
+
+#[tokio::test]
+async fn a_password_that_changed_is_asked_for_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("auth.json");
+    let rules = TokenRules { password: Some(("me", "first")), ..TokenRules::default() };
+    let (registry, tokens, reference) = guarded(rules).await;
+    let store = Store::new(vec![file.clone()]);
+    let save = async |password: &str| {
+        store.save(&registry.server.address, &Credentials::password("me", password)).await.unwrap();
+    };
+    save("first").await;
+    let client = client_with(store.clone());
+    client.manifest(&reference).await.unwrap();
+    // The registry's password ends, as those of ECR do after 12 hours, and a helper would give the next.
+    save("second").await;
+    tokens.with(|rules| rules.password = Some(("me", "second")));
+    // Another token is wanted, for which the password of before is at hand.
+    let bytes = Bytes::from_static(b"{}");
+    client.push_manifest(&reference, &OCI.into(), bytes.clone()).await.unwrap();
+
+    // One that was looked up just now is not looked up again, and one that is the same is not sent again.
+    tokens.with(|rules| rules.password = Some(("me", "third")));
+    tokens.server.take_log();
+    for _ in 0..2 {
+        let other = registry.reference("b:v1");
+        client.push_manifest(&other, &OCI.into(), bytes.clone()).await.unwrap_err();
+        assert_eq!(tokens.server.take_lines(), ["GET /token", "POST /token"]);
+    }
+}
+
+#[tokio::test]
+async fn tokens_have_a_budget_of_their_own() {
+    let rules = TokenRules { delay: Duration::from_millis(50), ..TokenRules::default() };
+    let (registry, tokens, _) = guarded(rules).await;
+    let client = client();
+    client.manifest(&registry.reference("a:v1")).await.unwrap();
+    let references: Vec<Reference> = (0..12).map(|n| registry.reference(&format!("r{n}:v1"))).collect();
+    for reference in &references {
+        registry.put_manifest(reference.repository(), "v1", OCI, &manifest());
+    }
+    let pulls = references.iter().map(|reference| client.manifest(reference));
+    let registry = &registry;
+    let client = &client;
+    let blobs = references.iter().map(|reference| async move {
+        let descriptor = registry.put_blob(reference.repository(), &Bytes::from_static(b"blob"));
+        client.blob_bytes(reference, &descriptor, 100).await.unwrap();
+    });
+    let (manifests, _) = futures_util::future::join(join_all(pulls), join_all(blobs)).await;
+    assert!(manifests.into_iter().all(|result| result.is_ok()));
+    let most = tokens.server.peak.most();
+    assert!((2..=options().connections_per_registry).contains(&most), "{most} at once");
 }

@@ -6,11 +6,11 @@ use crate::{
     client::{Client, ClientOptions},
     credentials::Store,
     push::{BlobSource, PushBlobOptions},
-    testing::{FakeRegistry, Oddities, Reply, Server, client, client_with, options},
+    testing::{FakeRegistry, Oddities, Reply, Server, client, client_with, http::Request, options},
     transport::error::is_obeyed,
 };
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -221,4 +221,39 @@ async fn connections_are_used_again() {
         client.resolve(&reference).await.unwrap();
     }
     assert_eq!(registry.server.connections.load(Ordering::Relaxed), 1);
+}
+
+/// Sixteen look-ups at once, of which the first are told to wait: the others are not made until the time is over, and then
+/// not all at once.
+#[tokio::test]
+async fn all_leave_a_registry_in_peace_that_asks_for_it() {
+    let start = Instant::now();
+    let came: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let server = {
+        let came = came.clone();
+        Server::start(move |_: &Request| {
+            let now = start.elapsed();
+            came.lock().unwrap().push(now);
+            match now < Duration::from_millis(900) {
+                true => Reply::new(429).header("Retry-After", "1"),
+                false => Reply::new(404),
+            }
+        })
+        .await
+    };
+    let client = client();
+    let reference: crate::reference::Reference = format!("{}/a", server.address).parse().unwrap();
+    let ask = |n: u8| {
+        let (client, reference) = (&client, &reference);
+        async move { client.blob_exists(reference, &crate::digest::Digest::of(&[n])).await.unwrap() }
+    };
+    let found = futures_util::future::join_all((0..16).map(ask)).await;
+    assert_eq!(found, [false; 16]);
+    let came = came.lock().unwrap();
+    let (early, late): (Vec<Duration>, Vec<Duration>) =
+        came.iter().partition(|came| **came < Duration::from_millis(900));
+    assert!(early.len() <= options().connections_per_registry, "{came:?}");
+    assert_eq!(late.len(), 16, "{came:?}");
+    let (first, last) = (late.iter().min().unwrap(), late.iter().max().unwrap());
+    assert!(*first >= Duration::from_secs(1) && *last - *first > Duration::from_millis(20), "{came:?}");
 }
