@@ -78,7 +78,10 @@ as_everyone!(a_wrong_command_line, &[], |lab| {
         (vec!["--progress=loud"], &["error:", "loud"]),
         (vec!["--platform=linux/amd64/v1/v2/v3"], &["error:"]),
         (vec!["-t", "Not A Name"], &["error:", "Not A Name"]),
-        (vec!["-t", "name@sha256:0000000000000000000000000000000000000000000000000000000000000000"], &["error:", "@"]),
+        (
+            vec!["-t", "name@sha256:0000000000000000000000000000000000000000000000000000000000000000"],
+            &["error:", "@"],
+        ),
         (vec!["--provenance=true"], &["error:", "--provenance", "attestations"]),
     ] {
         let all = arguments.into_iter().map(Path::new).chain([&*context]);

@@ -10,7 +10,7 @@ use crate::{
     descriptor::Descriptor,
     digest::Digest,
     reference::Reference,
-    transport::{Body, Lane, Registry, error::RequestError, retry::Backoff},
+    transport::{Body, Call, Lane, Registry, error::RequestError, retry::Backoff},
 };
 use bytes::Bytes;
 use reqwest::{
@@ -106,14 +106,24 @@ impl Upload<'_> {
             let put = send_call(Method::PUT, self.reference, begun.session.closing(digest), rest, action);
             return transport.attempt(registry, &put).await.map(drop);
         }
-        let mut session = begun.session.clone();
-        if begun.have < *size {
-            let location = session.location;
-            let mut patch = send_call(Method::PATCH, self.reference, location, rest, action.clone());
+        let session = &begun.session;
+        let with_range = |mut call: Call| {
             if let Ok(range) = HeaderValue::from_str(&format!("{}-{}", begun.have, size - 1)) {
-                patch.headers.insert(CONTENT_RANGE, range);
+                call.headers.insert(CONTENT_RANGE, range);
             }
-            session = UploadSession { location: transport.attempt(registry, &patch).await?.location()? };
+            call
+        };
+        let left = size - begun.have;
+        if (1..session.chunk_minimum).contains(&left) {
+            // Too little for a chunk that may have others behind it; the one that closes the session has none.
+            let put = send_call(Method::PUT, self.reference, session.closing(digest), rest, action);
+            return transport.attempt(registry, &with_range(put)).await.map(drop);
+        }
+        let mut session = session.clone();
+        if left > 0 {
+            let location = session.location.clone();
+            let patch = send_call(Method::PATCH, self.reference, location, rest, action.clone());
+            session = session.moved(transport.attempt(registry, &with_range(patch)).await?.location()?);
         }
         let mut put = send_call(Method::PUT, self.reference, session.closing(digest), Body::Empty, action);
         put.lane = Lane::Request;
@@ -132,7 +142,7 @@ impl Upload<'_> {
             return None;
         }
         let location = answer.location().unwrap_or_else(|_| session.location.clone());
-        Some(Begun { session: UploadSession { location }, have })
+        Some(Begun { session: session.moved(location), have })
     }
 }
 

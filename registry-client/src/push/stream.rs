@@ -112,7 +112,7 @@ impl Client {
             let why = "the registry was content before it had all bytes".to_owned();
             return Err(RequestError::Protocol { asked: asked(reference, action), why });
         };
-        let url = UploadSession { location }.closing(&digest);
+        let url = session.moved(location).closing(&digest);
         let mut put = send_call(Method::PUT, reference, url, Body::Empty, action);
         put.lane = Lane::Request;
         self.transport.attempt(registry, &put).await?;

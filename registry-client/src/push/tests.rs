@@ -238,6 +238,81 @@ async fn refusals_before_the_body_was_read() {
 }
 
 #[tokio::test]
+async fn a_mount_that_fails_is_an_upload() {
+    let bytes = noise(1000);
+    for status in [500, 503, 429, 403, 404, 405] {
+        let registry =
+            FakeRegistry::start(Oddities { mount_status: Some(status), ..Oddities::default() }).await;
+        let descriptor = registry.put_blob("from", &bytes);
+        let options = PushBlobOptions { mount_from: vec!["from".to_owned()], ..Default::default() };
+        let (reference, source) = (registry.reference("to"), BlobSource::bytes(bytes.clone()));
+        let outcome = client().push_blob(&reference, &descriptor, &source, &options).await;
+        assert_eq!(outcome.unwrap_or_else(|error| panic!("{status}: {error}")), BlobOutcome::Uploaded);
+        assert_eq!(registry.blob("to", &descriptor.digest).unwrap(), bytes);
+        // It is not worth all attempts: the look-up, two mounts at most, POST and PUT.
+        assert!(registry.server.take_log().len() <= 5, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_answers_no_head_of_a_blob() {
+    let bytes = noise(1000);
+    for status in [400, 403, 405, 501] {
+        let registry =
+            FakeRegistry::start(Oddities { blob_head_status: Some(status), ..Oddities::default() }).await;
+        let reference = registry.reference("a");
+        let digest = Digest::of(&bytes);
+        assert!(!client().blob_exists(&reference, &digest).await.unwrap(), "{status}");
+        assert_eq!(push(&client(), &reference, &bytes).await.unwrap(), BlobOutcome::Uploaded);
+        assert!(client().blob_exists(&reference, &digest).await.unwrap(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_rest_that_is_no_chunk_closes_the_upload() {
+    let bytes = noise(10_000);
+    for (minimum, methods) in
+        [(5_001, ["POST", "PUT", "GET", "PUT"].as_slice()), (5_000, &["POST", "PUT", "GET", "PATCH", "PUT"])]
+    {
+        let registry = FakeRegistry::start(Oddities {
+            resumable: true,
+            chunk_minimum: Some(minimum),
+            cut_uploads: [5_000].into(),
+            ..Oddities::default()
+        })
+        .await;
+        assert_eq!(push(&client(), &registry.reference("a"), &bytes).await.unwrap(), BlobOutcome::Uploaded);
+        assert_eq!(registry.blob("a", &Digest::of(&bytes)).unwrap(), bytes);
+        let sent: Vec<String> = sent(&registry).into_iter().map(|(method, _)| method).collect();
+        assert_eq!(sent, methods, "{minimum}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_chunk_is_sent_as_a_blob() {
+    let registry = FakeRegistry::start(Oddities { chunk_minimum: Some(2_000), ..Oddities::default() }).await;
+    for size in [1_000, 2_000] {
+        let bytes = noise(size);
+        let source = BlobSource::bytes(bytes.clone());
+        let reference = registry.reference("a");
+        let pushed = client().push_stream(&reference, MediaType::OciLayer, &source, None).await.unwrap();
+        assert_eq!(registry.blob("a", &pushed.digest).unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_no_attempt_helps() {
+    for status in [403, 412, 413, 429, 507] {
+        let registry =
+            FakeRegistry::start(Oddities { quota_status: Some(status), ..Oddities::default() }).await;
+        let error = push(&client(), &registry.reference("a"), &noise(1000)).await.unwrap_err().to_string();
+        assert!(error.contains("make room at the registry"), "{status}: {error}");
+        let puts = registry.server.take_lines().iter().filter(|line| line.starts_with("PUT")).count();
+        assert_eq!((puts, registry.open_uploads()), (1, 0), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn failing_sources_are_not_tried_again() {
     let registry = FakeRegistry::start(Oddities::default()).await;
     let descriptor = Descriptor::of(MediaType::OciLayer, b"0123456789");

@@ -6,15 +6,21 @@ use crate::{
     descriptor::Descriptor,
     digest::Digest,
     reference::Reference,
-    transport::{Body, Call, Lane, Registry, Scope, Scopes, Target, error::RequestError},
+    transport::{
+        Answer, Body, Call, Lane, Registry, Scope, Scopes, Target, error::RequestError, retry::RetryPolicy,
+    },
 };
 use reqwest::{
     Method, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RANGE},
 };
 use std::{io, time::Duration};
 use url::Url;
 
+/// Attempts at a mount. It spares an upload, so one failure is not enough to do without; but it is not worth more.
+const MOUNT_ATTEMPTS: u32 = 2;
+/// Where a registry tells the least a chunk may have that is not the last.
+const CHUNK_MINIMUM: &str = "oci-chunk-min-length";
 /// How long an upload session that is given up may take to be ended.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,9 +39,22 @@ pub enum BlobOutcome {
 #[derive(Clone, Debug)]
 pub struct UploadSession {
     pub(super) location: Url,
+    /// The least bytes of a PATCH (distribution-spec, "Pushing a blob in chunks").
+    pub(super) chunk_minimum: u64,
 }
 
 impl UploadSession {
+    /// The session that an answer tells of.
+    fn of(answer: &Answer) -> Result<Self, RequestError> {
+        let chunk_minimum = answer.header(CHUNK_MINIMUM).and_then(|minimum| minimum.trim().parse().ok());
+        Ok(Self { location: answer.location()?, chunk_minimum: chunk_minimum.unwrap_or_default() })
+    }
+
+    /// The same session where it goes on.
+    pub(super) fn moved(&self, location: Url) -> Self {
+        Self { location, ..self.clone() }
+    }
+
     /// The URL of the closing PUT: the registry's, whatever its query says, and the digest.
     pub(super) fn closing(&self, digest: &Digest) -> Url {
         let mut url = self.location.clone();
@@ -70,38 +89,41 @@ impl Client {
     pub async fn blob_exists(&self, reference: &Reference, digest: &Digest) -> Result<bool, PushError> {
         let place = self.destination(reference, &format!("look for blob {digest}"))?;
         let scopes = Scopes::new([Scope::pull(place.reference.repository())]);
-        self.look_for(&place.registry, &place.reference, digest, scopes).await
+        let mut call = look_call(&place.reference, digest, scopes);
+        if let Some(found) = self.look_for(&place.registry, &call).await? {
+            return Ok(found);
+        }
+        // Where HEAD tells nothing, GET does; its body is not read.
+        call.method = Method::GET;
+        call.headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+        match self.transport.send(&place.registry, &call).await {
+            // An empty blob has no first byte.
+            Ok(_) | Err(RequestError::Status { status: 416, .. }) => Ok(true),
+            Err(RequestError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// [`Self::blob_exists`] with the rights a push needs, so that it needs no token of its own.
+    /// [`Self::blob_exists`] with the rights a push needs, so that it needs no token of its own. What cannot be found out is
+    /// sent.
     pub(super) async fn exists_for_push(
         &self,
         registry: &Registry,
         reference: &Reference,
         digest: &Digest,
     ) -> Result<bool, PushError> {
-        self.look_for(registry, reference, digest, pushing(reference)).await
+        let call = look_call(reference, digest, pushing(reference));
+        Ok(self.look_for(registry, &call).await?.unwrap_or(false))
     }
 
-    async fn look_for(
-        &self,
-        registry: &Registry,
-        reference: &Reference,
-        digest: &Digest,
-        scopes: Scopes,
-    ) -> Result<bool, PushError> {
-        let call = Call {
-            method: Method::HEAD,
-            target: Target::Path(format!("v2/{}/blobs/{digest}", reference.repository())),
-            headers: HeaderMap::new(),
-            body: Body::Empty,
-            scopes,
-            asked: asked(reference, format!("look for blob {digest}")),
-            lane: Lane::Request,
-        };
-        match self.transport.send(registry, &call).await {
-            Ok(_) => Ok(true),
-            Err(RequestError::NotFound { .. }) => Ok(false),
+    /// Whether there is a blob; `None` if the registry answers no HEAD, or not to us.
+    async fn look_for(&self, registry: &Registry, call: &Call) -> Result<Option<bool>, PushError> {
+        match self.transport.send(registry, call).await {
+            Ok(_) => Ok(Some(true)),
+            Err(RequestError::NotFound { .. }) => Ok(Some(false)),
+            Err(RequestError::Denied { .. } | RequestError::Status { status: 400..=499 | 501, .. }) => {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -129,11 +151,13 @@ impl Client {
         let scopes = Scopes::new([Scope::push(reference.repository()), Scope::pull(from_repository)]);
         let query = format!("?mount={digest}&from={from_repository}");
         let call = begin_call(reference, &query, scopes, action);
-        let answer = self.transport.send(&registry, &call).await?;
+        let retry = &self.options().retry;
+        let policy = RetryPolicy { attempts: retry.attempts.min(MOUNT_ATTEMPTS), ..retry.clone() };
+        let answer = self.transport.send_by(&policy, &registry, &call).await?;
         if answer.status() == StatusCode::CREATED {
             return Ok(Mount::Mounted);
         }
-        Ok(Mount::Upload(UploadSession { location: answer.location()? }))
+        Ok(Mount::Upload(UploadSession::of(&answer)?))
     }
 
     /// Gets a blob into the repository of `reference`: not at all if it is there, by a mount, or by sending it.
@@ -168,8 +192,9 @@ impl Client {
                         self.cancel(&registry, reference, earlier).await;
                     }
                 }
-                // We may not read the other repository; that does not keep us from sending the blob.
-                Err(PushError::Request(error)) if !error.is_transient() => {}
+                // We may not read the other repository, or the registry cannot mount just now. That does not keep us from
+                // sending the blob; what does shows then.
+                Err(PushError::Request(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -185,8 +210,7 @@ impl Client {
         query: &str,
     ) -> Result<UploadSession, RequestError> {
         let call = begin_call(reference, query, pushing(reference), "begin an upload".to_owned());
-        let answer = self.transport.send(registry, &call).await?;
-        Ok(UploadSession { location: answer.location()? })
+        UploadSession::of(&self.transport.send(registry, &call).await?)
     }
 
     /// Ends an upload session that is of no use any more; the registry would end it some day itself, so failures do
@@ -216,6 +240,18 @@ pub(super) fn again_if_lost(error: RequestError) -> RequestError {
 
 pub(super) fn pushing(reference: &Reference) -> Scopes {
     Scopes::new([Scope::push(reference.repository())])
+}
+
+fn look_call(reference: &Reference, digest: &Digest, scopes: Scopes) -> Call {
+    Call {
+        method: Method::HEAD,
+        target: Target::Path(format!("v2/{}/blobs/{digest}", reference.repository())),
+        headers: HeaderMap::new(),
+        body: Body::Empty,
+        scopes,
+        asked: asked(reference, format!("look for blob {digest}")),
+        lane: Lane::Request,
+    }
 }
 
 fn begin_call(reference: &Reference, query: &str, scopes: Scopes, action: String) -> Call {

@@ -26,6 +26,14 @@ pub(crate) struct Oddities {
     pub(crate) state_in_query: bool,
     /// A mount is always answered with an upload.
     pub(crate) no_mounts: bool,
+    /// A mount is answered with this status.
+    pub(crate) mount_status: Option<u16>,
+    /// HEAD of a blob is answered with this status.
+    pub(crate) blob_head_status: Option<u16>,
+    /// A PATCH of fewer bytes is refused.
+    pub(crate) chunk_minimum: Option<usize>,
+    /// There is no room for blobs, which is told with this status.
+    pub(crate) quota_status: Option<u16>,
     /// HEAD of a manifest is answered with this status.
     pub(crate) head_status: Option<u16>,
     /// No `Docker-Content-Digest`.
@@ -296,6 +304,9 @@ impl Inner {
         assert!(matches!(request.method.as_str(), "GET" | "HEAD"), "{}", request.line());
         let state = self.state.lock().unwrap();
         let mut oddities = self.oddities.lock().unwrap();
+        if let ("HEAD", Some(status)) = (request.method.as_str(), oddities.blob_head_status) {
+            return error(status, "UNSUPPORTED");
+        }
         let Some(bytes) = state.blobs.get(&(repository.to_owned(), digest.to_owned())) else {
             return error(404, "BLOB_UNKNOWN");
         };
@@ -450,6 +461,9 @@ impl Inner {
         if request.method == "POST" {
             assert_eq!((id, request.header("content-length")), ("", Some("0")));
             if let ([digest], [from]) = (&request.query("mount")[..], &request.query("from")[..]) {
+                if let Some(status) = oddities.mount_status {
+                    return error(status, "UNKNOWN");
+                }
                 let source = state.blobs.get(&(from.clone(), digest.clone())).cloned();
                 if let Some(bytes) = source.filter(|_| !oddities.no_mounts) {
                     state.blobs.insert((repository.to_owned(), digest.clone()), bytes);
@@ -459,7 +473,11 @@ impl Inner {
             state.next_upload += 1;
             let id = state.next_upload;
             state.uploads.insert(id, (repository.to_owned(), Vec::new()));
-            return Reply::new(202).header("Location", location(&oddities, &state, repository, id));
+            let mut reply = Reply::new(202).header("Location", location(&oddities, &state, repository, id));
+            if let Some(minimum) = oddities.chunk_minimum {
+                reply = reply.header("OCI-Chunk-Min-Length", minimum);
+            }
+            return reply;
         }
         let number: usize = id.parse().expect("a session's number");
         if oddities.state_in_query {
@@ -485,6 +503,14 @@ impl Inner {
         }
         if let ("PATCH", Some(status)) = (request.method.as_str(), oddities.patch_status) {
             return error(status, "UNSUPPORTED");
+        }
+        if let ("PATCH", true) = (request.method.as_str(), oddities.chunk_minimum > Some(request.body.len()))
+        {
+            return error(416, "SIZE_INVALID");
+        }
+        if let Some(status) = oddities.quota_status {
+            let text = r#"{"errors":[{"code":"DENIED","message":"adding 1.0 KiB of storage resource, which when updated to current usage of 1.0 GiB will exceed the configured upper limit of 1.0 GiB"}]}"#;
+            return Reply::new(status).body(text);
         }
         if oddities.lose_sessions > 0 {
             oddities.lose_sessions -= 1;

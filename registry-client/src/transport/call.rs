@@ -5,7 +5,7 @@ use super::{
     authorize::{Authorization, Scopes},
     error::{Asked, RequestError},
     origin,
-    retry::Backoff,
+    retry::{Backoff, RetryPolicy},
 };
 use crate::push::source::BlobSource;
 use bytes::{Bytes, BytesMut};
@@ -173,8 +173,18 @@ pub(super) async fn read(
 impl Transport {
     /// Makes a request, and makes it again while that may help.
     pub(crate) async fn send(&self, registry: &Registry, call: &Call) -> Result<Answer, RequestError> {
+        self.send_by(&self.options.retry, registry, call).await
+    }
+
+    /// [`Self::send`] with a policy of its own.
+    pub(crate) async fn send_by(
+        &self,
+        policy: &RetryPolicy,
+        registry: &Registry,
+        call: &Call,
+    ) -> Result<Answer, RequestError> {
         self.in_time(&call.asked, async {
-            let mut backoff = Backoff::new(&self.options.retry);
+            let mut backoff = Backoff::new(policy);
             loop {
                 match self.attempt(registry, call).await {
                     Ok(answer) => return Ok(answer),

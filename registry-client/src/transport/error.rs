@@ -316,9 +316,10 @@ impl RequestError {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             // A source that reads from a registry has another one for the next time.
             Self::Source { source, .. } => is_of_mirror(source),
-            // 501 and 505 are about what was asked, not about the moment.
-            Self::Status { status, .. } => {
-                matches!(status, 408 | 425) || (500..600).contains(status) && !matches!(status, 501 | 505)
+            // 501 and 505 are about what was asked, not about the moment; room does not come by waiting.
+            Self::Status { status, errors, .. } => {
+                let moment = (500..600).contains(status) && !matches!(status, 501 | 505 | 507);
+                (matches!(status, 408 | 425) || moment) && !advice::is_quota(errors)
             }
             _ => false,
         }
