@@ -25,6 +25,12 @@ if [ -z "$program" ]; then
   cargo build --release --locked --quiet --package builder --bin slipway
   program=${CARGO_TARGET_DIR:-target}/release/slipway
 fi
+# Contexts of 2 GiB, one large store at a time with what is written out of it, and many small ones.
+needed=$($smoke && echo 2 || echo 14)
+if [ "$(df --output=avail --block-size=1G /var/tmp | tail -n 1)" -lt "$needed" ]; then
+  printf 'bench: /var/tmp must have room for %s GiB\n' "$needed" >&2
+  exit 1
+fi
 # Short names: podman refuses a --runroot of more than 50 bytes.
 lab=$(mktemp -d /var/tmp/bench-XXXXXX)
 registry_pids=()
@@ -87,7 +93,7 @@ failed() {
   local why
   why=$(grep -v '^[[:space:]]*$' "$results/$1.$2.log" | tail -n 1 || true)
   printf 'bench: %s by %s does not work here: %s\n' "$1" "$2" "$why" >&2
-  if is_ours "$2"; then exit 1; fi
+  if is_ours "$2"; then tail -n 20 "$results/$1.$2.log" >&2; exit 1; fi
   printf '%s\n' "${why:-it says nothing}" >"$results/$1.$2.why"
 }
 
