@@ -14,10 +14,11 @@ fi
 user=${SLIPWAY_TEST_USER:-slipway-test}
 id "$user" >/dev/null 2>&1 || { printf 'bench: there is no user %s; test.sh makes it\n' "$user" >&2; exit 1; }
 
-if $smoke; then
-  runs=1 warm_runs=2 peer_runs=1 warmup=0 steps=2 files=400 many=1000 megabytes=16 written=16 loops=5000 pause=0.2
+if $smoke; then runs=1 warm_runs=2 peer_runs=1 warmup=0; else runs=5 warm_runs=30 peer_runs=7 warmup=2; fi
+if $small; then
+  steps=2 files=400 many=1000 megabytes=16 written=16 loops=5000 pause=0.2
 else
-  runs=5 warm_runs=30 peer_runs=7 warmup=2 steps=10 files=20000 many=100000 megabytes=1024 written=512 loops=400000 pause=1
+  steps=10 files=20000 many=100000 megabytes=1024 written=512 loops=400000 pause=1
 fi
 
 [ -z "$repeated" ] || runs=$repeated warm_runs=$repeated peer_runs=$repeated
@@ -26,7 +27,7 @@ if [ -z "$program" ]; then
   program=${CARGO_TARGET_DIR:-target}/release/slipway
 fi
 # Contexts of 2 GiB, one large store at a time with what is written out of it, and many small ones.
-needed=$($smoke && echo 2 || echo 14)
+needed=$($small && echo 2 || echo 14)
 if [ "$(df --output=avail --block-size=1G /var/tmp | tail -n 1)" -lt "$needed" ]; then
   printf 'bench: /var/tmp must have room for %s GiB\n' "$needed" >&2
   exit 1

@@ -30,9 +30,9 @@ verdict() {
       best)
         of=$(best "$name")
         [ -n "$of" ] || { [ "$2" != "$check" ] || met=–; said+=("no peer"); continue; }
-        ratio=$(awk "BEGIN { printf \"%.1f\", $of / $ours }")
+        ratio=$(awk "BEGIN { r = $of / $ours; printf r < 10 ? \"%.2f\" : \"%.0f\", r }")
         holds "$of / $ours >= $limit" || met=no
-        said+=("$ratio×") ;;
+        said+=("$ratio ×") ;;
       *)
         of=$(value "$name" "$who")
         holds "$ours / $of <= $limit" || met=no

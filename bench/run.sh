@@ -4,6 +4,7 @@
 #   bench/run.sh                 everything, about 25 minutes on two processors; writes docs/performance.md and .svg
 #   bench/run.sh --only ROW...   these rows (bench/rows/), printed as a table
 #   bench/run.sh --smoke         small inputs, one repetition; writes nothing, fails when a row does not work
+#   --small                      before these: small inputs
 #   --program PATH               before these: measures that program and not the release build of this tree
 #   --runs N                     before these: another number of repetitions
 #   --page DIRECTORY             before these: writes page and chart of the rows there
@@ -17,15 +18,17 @@ here=$PWD/bench
 export LC_ALL=C
 
 smoke=false
+small=false
 only=()
 program=
 pages=
 repeated=
-usage() { printf 'usage: bench/run.sh [--program PATH] [--runs N] [--page DIRECTORY] [--smoke] [--only ROW...]\nrows: %s\n' "${all[*]}" >&2; exit 2; }
+usage() { printf 'usage: bench/run.sh [--small] [--program PATH] [--runs N] [--page DIRECTORY] [--smoke] [--only ROW...]\nrows: %s\n' "${all[*]}" >&2; exit 2; }
 all=(start noop noop-20k noop-100k run copy copy-one big archive push pull run-write stages)
 while [ $# -gt 0 ]; do
   case "$1" in
-    --smoke) smoke=true ;;
+    --smoke) smoke=true small=true ;;
+    --small) small=true ;;
     --runs) repeated=${2:?a number}; shift ;;
     --page) pages=${2:?a directory}; shift ;;
     --program) program=${2:?a path}; shift ;;
