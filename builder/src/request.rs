@@ -91,6 +91,17 @@ pub enum ContextSource {
     Remote(Remote),
 }
 
+impl ContextSource {
+    /// What messages call a context that is not read where it is; `None` for a directory.
+    pub fn from_elsewhere(&self) -> Option<String> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Stdin => Some("the context from standard input".to_owned()),
+            Self::Remote(remote) => Some(format!("the context {}", remote.shown())),
+        }
+    }
+}
+
 /// Where the Dockerfile is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DockerfileSource {

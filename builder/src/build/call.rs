@@ -113,7 +113,7 @@ pub async fn check(
     progress: &Progress,
 ) -> Result<Checked, BuildError> {
     let client = crate::registry::client(environment);
-    let (input, _) = read(request, environment, store, &client, progress).await?;
+    let (input, _) = read(request, environment, store, &client, progress, true).await?;
     let file = Arc::clone(&input.dockerfile);
     let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
     let parsed = match dockerfile_parser::parse_with_checks(&file.source, checks) {
@@ -237,7 +237,7 @@ pub async fn targets(
     progress: &Progress,
 ) -> Result<Targets, BuildError> {
     let client = crate::registry::client(environment);
-    let (input, _) = read(request, environment, store, &client, progress).await?;
+    let (input, _) = read(request, environment, store, &client, progress, true).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
     let last = dockerfile.stages.len().saturating_sub(1);
@@ -273,6 +273,7 @@ pub(super) async fn read(
     store: &Store,
     client: &registry_client::client::Client,
     progress: &Progress,
+    required: bool,
 ) -> Result<(input::Input, BTreeMap<String, PathBuf>), BuildError> {
     if Privilege::detect() == Privilege::Unprivileged && super::takes_once(request) {
         return Err(BuildError::NeedsUserNamespace);
@@ -280,7 +281,7 @@ pub(super) async fn read(
     let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
     let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
     let stop = &environment.cancellation;
-    let input = input::read(request, elsewhere.context, elsewhere.dockerfile, store, stop).await?;
+    let input = input::read(request, elsewhere.context, elsewhere.dockerfile, required, store, stop).await?;
     Ok((input, elsewhere.named))
 }
 
@@ -292,7 +293,7 @@ async fn reached(
     progress: &Progress,
 ) -> Result<(Arc<DockerfileText>, Dockerfile, Vec<usize>), BuildError> {
     let client = crate::registry::client(environment);
-    let (input, _) = read(request, environment, store, &client, progress).await?;
+    let (input, _) = read(request, environment, store, &client, progress, true).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
     let bases = Bases::new(store.clone(), client, progress.clone());

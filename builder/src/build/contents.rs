@@ -1,20 +1,22 @@
 //! `--show-context`: what the contexts of a build hold.
 
-use super::{BuildError, call, planning};
+use super::{BuildError, InputError, call, planning};
 use crate::context::{ContextError, Listing, ignore_rules, list};
+use crate::copy::IgnoreRules;
 use crate::environment::Environment;
+use crate::graph::context_key;
 use crate::progress::Progress;
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, ContextSource, NamedContext};
 use crate::store::Store;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A context and what it holds.
 #[derive(Debug)]
 pub struct Contents {
     /// The name of a named one.
     pub name: Option<String>,
-    /// Where it is; where it was put, when it is elsewhere.
-    pub path: PathBuf,
+    /// Where it is: a directory, a URL, standard input.
+    pub place: String,
     /// Entry by entry.
     pub listing: Listing,
 }
@@ -22,7 +24,7 @@ pub struct Contents {
 /// Lists the build context, unless it is empty, and the named directories.
 ///
 /// # Errors
-/// When the Dockerfile or a context cannot be had or read.
+/// When a context cannot be had or read. There need not be a Dockerfile yet.
 pub async fn contents(
     request: &BuildRequest,
     environment: &Environment,
@@ -30,17 +32,30 @@ pub async fn contents(
     progress: &Progress,
 ) -> Result<Vec<Contents>, BuildError> {
     let client = crate::registry::client(environment);
-    let (input, named) = call::read(request, environment, store, &client, progress).await?;
-    let list = |name: Option<String>, path: &Path, dockerfile: Option<&Path>| {
-        let listing = list(path, ignore_rules(path, dockerfile)?.as_ref())?;
-        Ok::<_, ContextError>(Contents { name, path: path.to_owned(), listing })
+    let (input, named) = call::read(request, environment, store, &client, progress, false).await?;
+    let list = |name: Option<String>, place: String, path: &Path, rules: Option<IgnoreRules>| {
+        Ok::<_, ContextError>(Contents { name, place, listing: list(path, rules.as_ref())? })
     };
     let mut all = Vec::new();
     if let Some(path) = &input.context {
-        all.push(list(None, path, input.path.as_deref()).map_err(super::input::InputError::from)?);
+        let elsewhere = request.context.from_elsewhere();
+        let rules = ignore_rules(path, input.path.as_deref(), elsewhere.as_deref());
+        let place = match &request.context {
+            ContextSource::Directory(path) => path.display().to_string(),
+            ContextSource::Stdin => "standard input".to_owned(),
+            ContextSource::Remote(remote) => remote.shown(),
+        };
+        let listed = rules.and_then(|rules| list(None, place, path, rules));
+        all.push(listed.map_err(InputError::from)?);
     }
     for (name, path) in planning::directories(request, &named) {
-        all.push(list(Some(name), &path, None).map_err(super::input::InputError::from)?);
+        let elsewhere = request.build_contexts.iter().find_map(|(given, context)| match context {
+            NamedContext::Remote(remote) if context_key(given) == name => Some(remote.shown()),
+            _ => None,
+        });
+        let place = elsewhere.unwrap_or_else(|| path.display().to_string());
+        let listed = ignore_rules(&path, None, None).and_then(|rules| list(Some(name), place, &path, rules));
+        all.push(listed.map_err(InputError::from)?);
     }
     Ok(all)
 }

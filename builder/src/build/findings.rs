@@ -12,7 +12,7 @@ use dockerfile_parser::ast::{Dockerfile, InstructionKind};
 use dockerfile_parser::diagnostic::{Diagnostic, Severity, render};
 use dockerfile_parser::span::Span;
 use dockerfile_parser::suggest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,8 +70,11 @@ pub(super) fn of_graph(
     last_stage: Span,
 ) -> Vec<Diagnostic> {
     let mut findings = graph.warnings.clone();
+    let place = request.context.from_elsewhere();
     // A context whose ignore file is broken is an error soon enough.
-    if let Some(rules) = context.and_then(|context| ignore_rules(context, dockerfile).ok().flatten()) {
+    if let Some(rules) =
+        context.and_then(|context| ignore_rules(context, dockerfile, place.as_deref()).ok().flatten())
+    {
         findings.extend(ignored(graph, &rules));
     }
     let secrets: Vec<(String, String)> = request
@@ -83,7 +86,7 @@ pub(super) fn of_graph(
         })
         .collect();
     for image in graph.images.iter().filter(|_| !secrets.is_empty()) {
-        findings.extend(told_secrets(graph, image, &secrets, last_stage));
+        findings.extend(told_secrets(graph, image, &secrets, &request.labels, last_stage));
     }
     findings.sort_by_key(|finding| finding.span);
     findings.dedup();
@@ -118,38 +121,54 @@ fn ignored(graph: &Graph, rules: &IgnoreRules) -> Vec<Diagnostic> {
     findings
 }
 
-/// SecretInImage, as far as an image's config can have it.
+/// SecretInImage, as far as an image's config can have it: in what instructions set, in the rest of its history, in the
+/// `labels` of the command line and in what it has of its base image, for which `last_stage` is the place.
 fn told_secrets(
     graph: &Graph,
     image: &ImagePlan,
     secrets: &[(String, String)],
+    labels: &BTreeMap<String, String>,
     last_stage: Span,
 ) -> Vec<Diagnostic> {
-    let config = &image.config.config;
     let found =
         |text: &str| secrets.iter().find(|(_, value)| text.contains(value)).map(|(id, _)| id.as_str());
     let mut findings = Vec::new();
-    let mut add = |place: String, span: Span, id: &str| {
+    let mut add = |place: String, span: Span, text: &str| {
+        let Some(id) = found(text) else { return false };
         let message = format!("{place} has the value of the secret {id:?}, for everybody to read");
         findings
             .push(Diagnostic::warning("SecretInImage", span, message).help("use RUN --mount=type=secret"));
+        true
     };
-    for entry in config.env.iter().flatten() {
-        if let (Some(id), Some((name, _))) = (found(entry), entry.split_once('=')) {
-            add(format!("ENV {name}"), last_stage, id);
+    let mut set = BTreeSet::new();
+    for entry in &image.history {
+        let text = entry.history.created_by.as_deref().unwrap_or_default();
+        let keyword = text.split(' ').next().unwrap_or_default();
+        let mut is_told = false;
+        for value in &entry.values {
+            set.insert((keyword, value.name.as_str()));
+            is_told |= add(format!("{keyword} {}", value.name), value.span, &value.value);
+        }
+        // That of a RUN has all arguments in front, which were told of where they are declared.
+        let text = match entry.vertex.map(|vertex| &graph.vertex(vertex).op) {
+            Some(Op::Run(run)) => &run.args.join(" "),
+            _ => text,
+        };
+        if !is_told {
+            add(format!("the history of {keyword}"), entry.span, text);
+        }
+    }
+    let config = &image.config.config;
+    for (name, value) in config.env.iter().flatten().filter_map(|entry| entry.split_once('=')) {
+        if !set.contains(&("ENV", name)) {
+            add(format!("ENV {name} of the base image"), last_stage, value);
         }
     }
     for (name, value) in config.labels.iter().flatten() {
-        if let Some(id) = found(value) {
-            add(format!("LABEL {name}"), last_stage, id);
-        }
-    }
-    for entry in &image.history {
-        let text = entry.history.created_by.as_deref().unwrap_or_default();
-        if let Some(id) = found(text) {
-            let span = entry.vertex.map_or(last_stage, |vertex| graph.vertex(vertex).span);
-            let keyword = text.split(' ').next().unwrap_or_default();
-            add(format!("the history of {keyword}"), span, id);
+        if labels.contains_key(name) {
+            add(format!("--label {name}"), last_stage, value);
+        } else if !set.contains(&("LABEL", name)) {
+            add(format!("LABEL {name} of the base image"), last_stage, value);
         }
     }
     findings

@@ -9,6 +9,7 @@ use crate::copy::CopyWarning;
 use crate::fetch::git::GitError;
 use crate::fetch::http::HttpError;
 use crate::request::{BuildRequest, ContextSource, DockerfileSource};
+use crate::rootfs::Root;
 use crate::store::Store;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,14 @@ pub enum InputError {
     NoDockerfile {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// No Dockerfile in a context that was fetched.
+    #[error("there is no {} in {place}; name the Dockerfile with -f", name.display())]
+    NotInContext {
+        /// Its name there.
+        name: PathBuf,
+        /// The context.
+        place: String,
     },
     /// A file cannot be read.
     #[error("cannot read {name}")]
@@ -75,17 +84,18 @@ pub(super) struct Input {
     pub(super) warnings: Vec<CopyWarning>,
 }
 
-/// Reads what `request` names; `fetched` and `dockerfile` are what of it is elsewhere. A pipe or a terminal may keep it
-/// waiting for ever, so it can be cancelled.
+/// Reads what `request` names; `fetched` and `dockerfile` are what of it is elsewhere. Unless it is `required`, a
+/// Dockerfile that nobody named may be missing. A pipe or a terminal may keep it waiting for ever, so it can be cancelled.
 pub(super) async fn read(
     request: &BuildRequest,
     fetched: Option<Fetched>,
     dockerfile: Option<Vec<u8>>,
+    required: bool,
     store: &Store,
     cancellation: &Cancellation,
 ) -> Result<Input, BuildError> {
     let (request, store) = (request.clone(), store.clone());
-    let reading = blocking(move || read_now(&request, fetched, dockerfile, &store));
+    let reading = blocking(move || read_now(&request, fetched, dockerfile, required, &store));
     tokio::select! {
         input = reading => input,
         () = cancellation.cancelled() => Err(BuildError::Cancelled),
@@ -96,6 +106,7 @@ fn read_now(
     request: &BuildRequest,
     fetched: Option<Fetched>,
     dockerfile: Option<Vec<u8>>,
+    required: bool,
     store: &Store,
 ) -> Result<Input, BuildError> {
     let mut warnings = Vec::new();
@@ -120,6 +131,10 @@ fn read_now(
         }
     };
     let root = context.as_deref().unwrap_or(Path::new("."));
+    let inside = |name: &Path| match request.context.from_elsewhere() {
+        Some(place) => in_context(root, name, place),
+        None => named(&root.join(name), Some(name.display().to_string())),
+    };
     let (dockerfile, path) = match &request.dockerfile {
         DockerfileSource::Stdin => {
             let name = "Dockerfile".to_owned();
@@ -131,12 +146,17 @@ fn read_now(
             (DockerfileText { name, source: dockerfile.unwrap_or_default() }, None)
         }
         DockerfileSource::Default => {
-            let path = default_dockerfile(root)?;
-            (named(&path, path.file_name().map(|n| n.to_string_lossy().into_owned()))?, Some(path))
+            let name = Path::new(default_dockerfile(root));
+            let dockerfile = match inside(name) {
+                Err(InputError::NoDockerfile { .. } | InputError::NotInContext { .. }) if !required => {
+                    DockerfileText { name: name.display().to_string(), source: Vec::new() }
+                }
+                dockerfile => dockerfile?,
+            };
+            (dockerfile, Some(root.join(name)))
         }
         DockerfileSource::Path(path) if !matches!(request.context, ContextSource::Directory(_)) => {
-            let inside = root.join(path);
-            (named(&inside, Some(path.display().to_string()))?, Some(inside))
+            (inside(path)?, Some(root.join(path)))
         }
         DockerfileSource::Path(path) => (named(path, Some(path.display().to_string()))?, Some(path.clone())),
     };
@@ -155,13 +175,22 @@ fn directory(path: &Path) -> Result<PathBuf, InputError> {
 }
 
 /// `Dockerfile`, or `dockerfile` when that is all there is.
-fn default_dockerfile(root: &Path) -> Result<PathBuf, InputError> {
-    let usual = root.join("Dockerfile");
-    if usual.symlink_metadata().is_ok() {
-        return Ok(usual);
-    }
-    let lower = root.join("dockerfile");
-    if lower.symlink_metadata().is_ok() { Ok(lower) } else { Err(InputError::NoDockerfile { path: usual }) }
+fn default_dockerfile(root: &Path) -> &'static str {
+    let is_there = |name: &&str| root.join(name).symlink_metadata().is_ok();
+    ["Dockerfile", "dockerfile"].into_iter().find(is_there).unwrap_or("Dockerfile")
+}
+
+/// A Dockerfile of a context that somebody else has sent: its links do not lead out of it.
+fn in_context(root: &Path, path: &Path, place: String) -> Result<DockerfileText, InputError> {
+    let name = path.display().to_string();
+    let source = Root::open(root).and_then(|root| root.read(path, LIMIT)).map_err(|source| {
+        match (source.kind(), source.raw_os_error()) {
+            (io::ErrorKind::NotFound, _) => InputError::NotInContext { name: path.to_owned(), place },
+            (_, Some(libc::EFBIG)) => InputError::TooLarge { name: format!("{name} of {place}") },
+            _ => InputError::Read { name: format!("{name} of {place}"), source },
+        }
+    })?;
+    Ok(DockerfileText { name, source })
 }
 
 fn named(path: &Path, name: Option<String>) -> Result<DockerfileText, InputError> {

@@ -94,7 +94,7 @@ pub async fn lock(
         return Err(LockError::NoPlace.into());
     }
     let client = crate::registry::client(environment);
-    let (input, _) = call::read(request, environment, store, &client, progress).await?;
+    let (input, _) = call::read(request, environment, store, &client, progress, true).await?;
     let path = beside(input.path.as_deref())?;
     let text = Arc::clone(&input.dockerfile);
     let dockerfile = call::parsed(&text)?;

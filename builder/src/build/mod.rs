@@ -21,6 +21,7 @@ mod phases;
 mod planning;
 mod report;
 mod syncing;
+mod users;
 
 pub use error::{BuildError, DockerfileError, DockerfileText, StepFailure};
 pub use input::InputError;
@@ -97,7 +98,12 @@ async fn built(
 
     let Solving { graph, worker, jobs, .. } = &solving;
     let made = outputs::Made { request, environment, store, client, bases: &bases, worker, jobs, progress };
-    let finish = made.all(graph, &solved, &names);
+    let finish = async {
+        if outputs::need_layers(request) {
+            users::check(graph, &solved, worker, store, &source.input.dockerfile).await?;
+        }
+        made.all(graph, &solved, &names).await
+    };
     let image = tokio::select! {
         image = finish => image,
         () = environment.cancellation.cancelled() => Err(BuildError::Cancelled),

@@ -64,7 +64,7 @@ impl Build<'_> {
         let agents = Arc::new(Agents::new(request.ssh.clone(), environment.path.clone()));
         let elsewhere = elsewhere::contexts(request, environment, store, client, &agents, progress).await?;
         let stop = &environment.cancellation;
-        let input = input::read(request, elsewhere.context, elsewhere.dockerfile, store, stop).await?;
+        let input = input::read(request, elsewhere.context, elsewhere.dockerfile, true, store, stop).await?;
         let refused = |diagnostics| DockerfileError { file: Arc::clone(&input.dockerfile), diagnostics };
         let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
         let parsed =
@@ -120,7 +120,9 @@ impl Build<'_> {
         let Self { request, environment, store, client, progress, privileged, .. } = *self;
         let Source { input, named, agents, .. } = source;
         let directories = planning::directories(request, named);
-        let contexts = Contexts::open(store, input.context.as_deref(), input.path.as_deref(), &directories)
+        let (context, dockerfile) = (input.context.as_deref(), input.path.as_deref());
+        let place = request.context.from_elsewhere();
+        let contexts = Contexts::open(store, context, dockerfile, place.as_deref(), &directories)
             .map_err(InputError::from)?;
         let graph = Arc::new(planned.graph);
         let targets: Vec<VertexId> = graph.images.iter().map(|plan| plan.vertex).collect();

@@ -42,10 +42,10 @@ pub enum ContextError {
         source: io::Error,
     },
     /// The ignore file cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read the ignore file {file}")]
     ReadIgnore {
         /// The file.
-        path: PathBuf,
+        file: String,
         /// Why.
         source: io::Error,
     },
@@ -59,12 +59,19 @@ pub enum ContextError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Standard input cannot be read.
-    #[error("cannot read the build context from standard input")]
-    Stdin(#[source] io::Error),
-    /// Standard input is neither an archive nor short enough for a Dockerfile.
-    #[error("standard input is no tar archive, and too long for a Dockerfile ({limit} bytes at most)")]
-    StdinTooLong {
+    /// A stream that should be a context cannot be read.
+    #[error("cannot read the build context from {place}")]
+    Stream {
+        /// Where it comes from.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is neither an archive nor short enough for a Dockerfile.
+    #[error("{place} is no tar archive, and too long for a Dockerfile ({limit} bytes at most)")]
+    TooLong {
+        /// Where it comes from.
+        place: String,
         /// What is allowed.
         limit: u64,
     },
@@ -76,9 +83,14 @@ pub enum ContextError {
         /// Standard input, or an address.
         place: String,
     },
-    /// The archive on standard input cannot be extracted.
-    #[error("cannot extract the build context from standard input")]
-    Archive(#[source] CopyError),
+    /// It is an archive, and cannot be extracted.
+    #[error("cannot extract the build context from {place}")]
+    Archive {
+        /// Where it comes from.
+        place: String,
+        /// Why.
+        source: CopyError,
+    },
 }
 
 /// A directory that `COPY` takes files from: the build context, or a named one.
@@ -113,6 +125,11 @@ impl Context {
     pub fn with_index(mut self, file: PathBuf) -> Self {
         self.index = Some(Index::open(file));
         self
+    }
+
+    /// What messages call it.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Where the context is, without links.

@@ -5,6 +5,7 @@ use super::ContextError;
 use crate::copy::IgnoreRules;
 use crate::rootfs::Root;
 use dockerfile_parser::ignore::{IgnoreError, Patterns};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,24 +17,42 @@ const MAX_SIZE: u64 = 16 << 20;
 
 /// Finds and reads the ignore rules of the context `dir`. `dockerfile` is the Dockerfile of the build when it is a file;
 /// `None` for one from standard input, and for named contexts. The Dockerfile and the ignore file may be ignored
-/// themselves: that only hides them from `COPY`.
+/// themselves: that only hides them from `COPY`. `place` is what messages call the context when `dir` is just where it
+/// was put.
 ///
 /// # Errors
 /// When there is an ignore file and it cannot be read, or has a malformed pattern.
-pub fn ignore_rules(dir: &Path, dockerfile: Option<&Path>) -> Result<Option<IgnoreRules>, ContextError> {
-    if let Some(path) = dockerfile.map(beside)
-        && let Some(bytes) = read_beside(&path).map_err(|source| unreadable(&path, source))?
-    {
-        return parse(&path.to_string_lossy(), &bytes).map(Some);
-    }
-    let in_context = || match Root::open(dir)?.read(Path::new(IN_CONTEXT), MAX_SIZE) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) => absent(error),
+pub fn ignore_rules(
+    dir: &Path,
+    dockerfile: Option<&Path>,
+    place: Option<&str>,
+) -> Result<Option<IgnoreRules>, ContextError> {
+    let shown = |path: &Path| match (place, path.strip_prefix(dir)) {
+        (Some(place), Ok(inside)) => format!("{} of {place}", inside.display()),
+        _ => path.display().to_string(),
     };
-    match in_context().map_err(|source| unreadable(&dir.join(IN_CONTEXT), source))? {
+    let unreadable = |path: &Path, source| ContextError::ReadIgnore { file: shown(path), source };
+    if let Some(path) = dockerfile.map(beside) {
+        // What somebody else has sent leads to no file of this machine.
+        let bytes = match path.strip_prefix(dir) {
+            Ok(inside) if place.is_some() => read_inside(dir, inside),
+            _ => read_beside(&path),
+        };
+        if let Some(bytes) = bytes.map_err(|source| unreadable(&path, source))? {
+            return parse(&shown(&path), &bytes).map(Some);
+        }
+    }
+    match read_inside(dir, Path::new(IN_CONTEXT))
+        .map_err(|source| unreadable(&dir.join(IN_CONTEXT), source))?
+    {
         Some(bytes) => parse(IN_CONTEXT, &bytes).map(Some),
         None => Ok(None),
     }
+}
+
+/// A directory is opened as a file is, and cannot be read; what the kernel says of it helps nobody.
+fn directory() -> io::Error {
+    io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, and should be a file with patterns")
 }
 
 /// `path/Dockerfile.dockerignore` for `path/Dockerfile`.
@@ -43,11 +62,25 @@ fn beside(dockerfile: &Path) -> PathBuf {
     dockerfile.with_file_name(name)
 }
 
+fn read_inside(dir: &Path, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let root = Root::open(dir)?;
+    let is_directory =
+        || root.stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory);
+    match root.read(path, MAX_SIZE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(_) if is_directory() => Err(directory()),
+        Err(error) => absent(error),
+    }
+}
+
 fn read_beside(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) => return absent(error),
     };
+    if file.metadata()?.is_dir() {
+        return Err(directory());
+    }
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_SIZE { Err(Errno::FBIG.into()) } else { Ok(Some(bytes)) }
@@ -58,10 +91,6 @@ fn absent(error: io::Error) -> io::Result<Option<Vec<u8>>> {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
         _ => Err(error),
     }
-}
-
-fn unreadable(path: &Path, source: io::Error) -> ContextError {
-    ContextError::ReadIgnore { path: path.to_owned(), source }
 }
 
 fn parse(file: &str, bytes: &[u8]) -> Result<IgnoreRules, ContextError> {

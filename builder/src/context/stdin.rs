@@ -30,7 +30,7 @@ pub enum StdinContext {
 /// tell, as with `ADD`. Owners in the archive mean nothing: the files belong to the caller.
 ///
 /// # Errors
-/// [`ContextError::Stdin`], [`ContextError::StdinTooLong`], [`ContextError::Binary`], [`ContextError::Archive`].
+/// [`ContextError::Stream`], [`ContextError::TooLong`], [`ContextError::Binary`], [`ContextError::Archive`].
 pub fn read_stdin(input: impl Read, dir: &Path) -> Result<StdinContext, ContextError> {
     read_context(input, "standard input", dir)
 }
@@ -40,14 +40,15 @@ pub fn read_stdin(input: impl Read, dir: &Path) -> Result<StdinContext, ContextE
 /// # Errors
 /// As [`read_stdin`].
 pub fn read_context(mut input: impl Read, place: &str, dir: &Path) -> Result<StdinContext, ContextError> {
+    let broken = |source| ContextError::Stream { place: place.to_owned(), source };
     let mut head = Vec::with_capacity(BLOCK);
-    input.by_ref().take(BLOCK as u64).read_to_end(&mut head).map_err(ContextError::Stdin)?;
+    input.by_ref().take(BLOCK as u64).read_to_end(&mut head).map_err(broken)?;
     let compression = Compression::of(&head[..head.len().min(MAGIC)]);
     if compression == Compression::None && !is_header(&head) {
         let limit = MAX_DOCKERFILE;
-        input.take(limit).read_to_end(&mut head).map_err(ContextError::Stdin)?;
+        input.take(limit).read_to_end(&mut head).map_err(broken)?;
         if head.len() as u64 > limit {
-            return Err(ContextError::StdinTooLong { limit });
+            return Err(ContextError::TooLong { place: place.to_owned(), limit });
         }
         // No text has one, in whatever encoding its comments are.
         if head.contains(&0) {
@@ -55,7 +56,7 @@ pub fn read_context(mut input: impl Read, place: &str, dir: &Path) -> Result<Std
         }
         return Ok(StdinContext::Dockerfile(head));
     }
-    let mut stream = compression.reader(Cursor::new(head).chain(input)).map_err(ContextError::Stdin)?;
+    let mut stream = compression.reader(Cursor::new(head).chain(input)).map_err(broken)?;
     let root = Root::open(dir).map_err(|source| ContextError::Open { path: dir.to_owned(), source })?;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let options = Options {
@@ -65,6 +66,7 @@ pub fn read_context(mut input: impl Read, place: &str, dir: &Path) -> Result<Std
         // Whoever reads standard input is woken by the signal itself.
         cancellation: &Cancellation::never(),
     };
-    let unpacked = unpack(&mut stream, &root, options).map_err(ContextError::Archive)?;
+    let unpacked = unpack(&mut stream, &root, options)
+        .map_err(|source| ContextError::Archive { place: place.to_owned(), source })?;
     Ok(StdinContext::Archive { warnings: unpacked.warnings })
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn open(dir: &Path) -> Context {
-    Context::open(dir, "the build context", ignore_rules(dir, None).unwrap()).unwrap()
+    Context::open(dir, "the build context", ignore_rules(dir, None, None).unwrap()).unwrap()
 }
 
 fn digest(dir: &Path, spec: &CopySpec) -> SourceDigest {
@@ -236,7 +236,7 @@ fn which_ignore_file_counts() {
     let path = |name: &str| dir.path().join(name);
     let file = |dockerfile: Option<&str>| {
         let dockerfile = dockerfile.map(path);
-        ignore_rules(dir.path(), dockerfile.as_deref()).unwrap().map(|rules| rules.file)
+        ignore_rules(dir.path(), dockerfile.as_deref(), None).unwrap().map(|rules| rules.file)
     };
     assert_eq!(file(Some("Dockerfile")), None);
     fs::write(path(".dockerignore"), "x\n").unwrap();
@@ -247,15 +247,45 @@ fn which_ignore_file_counts() {
     assert!(file(Some("sub/Dockerfile")).unwrap().ends_with("sub/Dockerfile.dockerignore"));
     assert_eq!(file(Some("Dockerfile")).as_deref(), Some(".dockerignore"));
     fs::write(path(".dockerignore"), "ok\n[x\n").unwrap();
-    let error = ignore_rules(dir.path(), None).unwrap_err();
+    let error = ignore_rules(dir.path(), None, None).unwrap_err();
     assert!(error.to_string().starts_with(".dockerignore:2: "), "{error}");
     fs::write(path(".dockerignore"), "!\n").unwrap();
-    let error = ignore_rules(dir.path(), None).unwrap_err();
+    let error = ignore_rules(dir.path(), None, None).unwrap_err();
     assert_eq!(error.to_string(), ".dockerignore:1: ! must be followed by a pattern");
     // A link of the context does not lead out of it.
     fs::remove_file(path(".dockerignore")).unwrap();
     symlink("/etc/passwd", path(".dockerignore")).unwrap();
     assert_eq!(file(None), None);
+}
+
+#[test]
+fn an_ignore_file_that_is_none() {
+    let dir = tree("-644 Dockerfile \"FROM scratch\"");
+    let path = |name: &str| dir.path().join(name);
+    let said = |dockerfile: Option<&Path>, place: Option<&str>| {
+        use std::error::Error;
+        let error = ignore_rules(dir.path(), dockerfile, place).unwrap_err();
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        (error.to_string(), cause)
+    };
+    let cause = "it is a directory, and should be a file with patterns";
+    for name in [".dockerignore", "Dockerfile.dockerignore"] {
+        fs::create_dir(path(name)).unwrap();
+        let dockerfile = Some(path("Dockerfile"));
+        let shown = format!("cannot read the ignore file {}", path(name).display());
+        assert_eq!(said(dockerfile.as_deref(), None), (shown, cause.to_owned()));
+        // Where a context was put is nobody's business.
+        let shown = format!("cannot read the ignore file {name} of the context");
+        assert_eq!(said(dockerfile.as_deref(), Some("the context")), (shown, cause.to_owned()));
+    }
+    fs::remove_dir(path("Dockerfile.dockerignore")).unwrap();
+    fs::remove_dir(path(".dockerignore")).unwrap();
+    // Nor does what was sent lead to files of the machine.
+    let elsewhere = tree("-644 patterns \"[\"");
+    symlink(elsewhere.path().join("patterns"), path("Dockerfile.dockerignore")).unwrap();
+    let dockerfile = path("Dockerfile");
+    assert!(ignore_rules(dir.path(), Some(&dockerfile), Some("the context")).unwrap().is_none());
+    assert!(ignore_rules(dir.path(), Some(&dockerfile), None).is_err());
 }
 
 #[test]
@@ -295,5 +325,5 @@ fn standard_input() {
     let mut cut = listing::archive(&["-644 @7 a \"aaaa\""], "none");
     cut.truncate(514);
     let (result, _dir) = extracted(&cut);
-    assert!(matches!(result, Err(ContextError::Archive(_))), "{result:?}");
+    assert!(matches!(result, Err(ContextError::Archive { .. })), "{result:?}");
 }

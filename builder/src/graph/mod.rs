@@ -24,6 +24,6 @@ mod text;
 pub use names::context_key;
 pub use op::{
     BaseImages, BaseKey, BaseName, CopyOp, CopySource, Graph, HistoryEntry, HttpOp, ImagePlan, InlineScript,
-    Op, Origin, ResolvedBase, RunMount, RunOp, Vertex, VertexId, WorkdirOp,
+    NamedValue, Op, Origin, ResolvedBase, RunMount, RunOp, UserName, Vertex, VertexId, WorkdirOp,
 };
 pub use plan::{BaseRequest, ContextKind, Plan, PlanOptions, plan, reachable_stages};

@@ -168,6 +168,22 @@ pub struct ResolvedBase {
 /// The base images resolved so far.
 pub type BaseImages = BTreeMap<BaseKey, ResolvedBase>;
 
+/// A user, and perhaps a group, by name or number: not looked up yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserName {
+    /// `user[:group]`.
+    pub text: String,
+    /// Where the Dockerfile says so; `None` when a base image does.
+    pub span: Option<Span>,
+}
+
+impl UserName {
+    /// Whether it takes an account file to know who that is.
+    pub fn is_looked_up(&self) -> bool {
+        !self.text.bytes().all(|b| b.is_ascii_digit() || b == b':')
+    }
+}
+
 /// RUN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOp {
@@ -181,8 +197,8 @@ pub struct RunOp {
     pub proxy_env: Vec<(String, String)>,
     /// WORKDIR.
     pub cwd: String,
-    /// USER, unresolved; empty is root.
-    pub user: String,
+    /// USER; an empty name is root.
+    pub user: UserName,
     /// `--network`.
     pub network: NetworkMode,
     /// `--security`.
@@ -237,8 +253,8 @@ pub struct CopyOp {
     pub sources: Vec<CopySource>,
     /// Where to; absolute. A trailing `/` or `/.` says that it is a directory.
     pub destination: String,
-    /// `--chown`, unresolved.
-    pub chown: Option<String>,
+    /// `--chown`.
+    pub chown: Option<UserName>,
     /// `--chmod`.
     pub chmod: Option<String>,
     /// `--link`.
@@ -288,8 +304,8 @@ pub enum CopySource {
 pub struct WorkdirOp {
     /// Absolute and clean.
     pub path: String,
-    /// USER: owner of the directories that are made; empty is root.
-    pub user: String,
+    /// USER: owner of the directories that are made; an empty name is root.
+    pub user: UserName,
 }
 
 /// An image to make.
@@ -301,6 +317,8 @@ pub struct ImagePlan {
     pub vertex: VertexId,
     /// Its config; layers and history are still those of the base image.
     pub config: ImageConfig,
+    /// Its USER, as the config has it.
+    pub user: UserName,
     /// Layers of the base image.
     pub base_layers: Vec<DiffId>,
     /// History since the base image.
@@ -314,4 +332,19 @@ pub struct HistoryEntry {
     pub history: History,
     /// The step that made its layer; `None` for metadata.
     pub vertex: Option<VertexId>,
+    /// The instruction, or the FROM whose image brought it.
+    pub span: Span,
+    /// What ENV, LABEL and ARG set.
+    pub values: Vec<NamedValue>,
+}
+
+/// A name that ENV, LABEL or ARG sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedValue {
+    /// The name.
+    pub name: String,
+    /// Its value, expanded.
+    pub value: String,
+    /// Where they stand, or the FROM whose image brought them.
+    pub span: Span,
 }

@@ -104,9 +104,20 @@ pub fn plan(file: &Dockerfile, options: &PlanOptions, bases: &BaseImages) -> Res
         missing.extend(planner.missing(&reachable, bases)?);
         if missing.is_empty() {
             let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
+            let mut errors = Vec::new();
             for number in reachable {
-                let state = stage::evaluate(&mut planner, number, bases, &states)?;
-                states.insert(number, state);
+                match stage::evaluate(&mut planner, number, bases, &states, &mut errors) {
+                    Ok(state) => drop(states.insert(number, state)),
+                    Err(more) => {
+                        // What takes from this stage cannot be looked at.
+                        errors.extend(more);
+                        break;
+                    }
+                }
+            }
+            if !errors.is_empty() {
+                errors.sort_by_key(|error| error.span);
+                return Err(errors);
             }
             let Some(state) = states.remove(&target) else {
                 unreachable!("the target is reachable from itself");
@@ -402,6 +413,7 @@ impl<'a> Planner<'a> {
         ImagePlan {
             platform,
             vertex: state.vertex,
+            user: state.user(),
             base_layers: state.config.rootfs.diff_ids.clone(),
             config: state.config,
             history: state.history,

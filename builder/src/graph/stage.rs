@@ -2,7 +2,9 @@
 
 use super::dispatch;
 use super::names::Base;
-use super::op::{BaseImages, BaseKey, CopyOp, CopySource, HistoryEntry, Op, Origin, Vertex, VertexId};
+use super::op::{
+    BaseImages, BaseKey, CopyOp, CopySource, HistoryEntry, NamedValue, Op, Origin, UserName, Vertex, VertexId,
+};
 use super::plan::Planner;
 use super::scope::Scope;
 use crate::request::NoCache;
@@ -31,6 +33,8 @@ pub(super) struct StageState {
     pub(super) guessed: bool,
     /// What it runs on.
     pub(super) platform: Platform,
+    /// Where USER was set, if not in the base image.
+    pub(super) user_span: Option<Span>,
     /// Whether this very stage has set CMD.
     pub(super) cmd_set: bool,
     /// Name, or number.
@@ -45,6 +49,10 @@ pub(super) struct StageState {
     pub(super) counter: (usize, usize),
     /// Set while a trigger of the base runs: the place to blame.
     pub(super) trigger: Option<Span>,
+    /// The instruction that is dispatched.
+    pub(super) at: Span,
+    /// Names that an ARG or ENV with a mistake would have set: what comes of their absence is no mistake of its own.
+    pub(super) broken: Vec<String>,
 }
 
 impl StageState {
@@ -73,8 +81,23 @@ impl StageState {
         format!("{}->{short} ", self.platform)
     }
 
+    /// USER as it is now.
+    pub(super) fn user(&self) -> UserName {
+        UserName { text: self.config.config.user.clone(), span: self.user_span }
+    }
+
     /// Notes an instruction in the history.
     pub(super) fn remember(&mut self, created_by: String, vertex: Option<VertexId>) {
+        self.remember_values(created_by, vertex, Vec::new());
+    }
+
+    /// The same of one that sets names.
+    pub(super) fn remember_values(
+        &mut self,
+        created_by: String,
+        vertex: Option<VertexId>,
+        values: Vec<NamedValue>,
+    ) {
         self.history.push(HistoryEntry {
             history: History {
                 created: None,
@@ -84,36 +107,63 @@ impl StageState {
                 empty_layer: vertex.is_none(),
             },
             vertex,
+            span: self.at,
+            values,
         });
+    }
+
+    /// Notes what an instruction with a mistake would have set.
+    fn breaks(&mut self, instruction: &Instruction) {
+        self.broken.extend(match &instruction.kind {
+            InstructionKind::Arg(arguments) => arguments.iter().map(|a| a.name.text.clone()).collect(),
+            InstructionKind::Env(env) => env.pairs.iter().map(|(name, _)| name.text.clone()).collect(),
+            _ => Vec::new(),
+        });
+    }
+
+    /// Whether an instruction takes anything that is broken.
+    fn takes_broken(&self, instruction: &Instruction) -> bool {
+        let source = &instruction.source;
+        self.broken
+            .iter()
+            .any(|name| ["$", "${"].iter().any(|dollar| source.contains(&format!("{dollar}{name}"))))
     }
 }
 
-/// Evaluates stage `number`; the stages it reads from are in `states`.
+/// Evaluates stage `number`; the stages it reads from are in `states`. What is wrong in it goes to `errors`: the stages after
+/// it are then looked at with what became of it.
+///
+/// # Errors
+/// When nothing can become of it.
 pub(super) fn evaluate(
     planner: &mut Planner<'_>,
     number: usize,
     bases: &BaseImages,
     states: &BTreeMap<usize, StageState>,
+    errors: &mut Vec<Diagnostic>,
 ) -> Result<StageState, Vec<Diagnostic>> {
+    let stage = &planner.file.stages[number];
+    let replaced = replaced(planner, number);
     let triggers = planner.triggers(number, bases)?;
     let mut state = start(planner, number, &triggers, bases, states).map_err(|error| vec![error])?;
-    let mut errors = Vec::new();
-    state.trigger = Some(planner.file.stages[number].from.image.span);
-    for trigger in &triggers {
-        if let Err(error) = dispatch::dispatch(planner, &mut state, trigger, states) {
-            errors.push(error);
-        }
-    }
-    state.trigger = None;
-    if !replaced(planner, number) {
-        let file = planner.file;
-        for instruction in &file.stages[number].instructions {
-            if let Err(error) = dispatch::dispatch(planner, &mut state, instruction, states) {
+    let mut dispatch = |state: &mut StageState, instruction: &Instruction| {
+        state.at = state.trigger.unwrap_or(instruction.span);
+        if let Err(error) = dispatch::dispatch(planner, state, instruction, states) {
+            if !state.takes_broken(instruction) {
                 errors.push(error);
             }
+            state.breaks(instruction);
         }
+    };
+    state.trigger = Some(stage.from.image.span);
+    for trigger in &triggers {
+        dispatch(&mut state, trigger);
     }
-    if errors.is_empty() { Ok(state) } else { Err(errors) }
+    state.trigger = None;
+    for instruction in stage.instructions.iter().filter(|_| !replaced) {
+        dispatch(&mut state, instruction);
+    }
+    Ok(state)
 }
 
 /// A named context stands for the whole stage: nothing of it runs.
@@ -151,6 +201,7 @@ fn start(
         scope: Scope::default(),
         guessed: false,
         platform,
+        user_span: None,
         cmd_set: false,
         stage: name.clone(),
         number,
@@ -158,6 +209,8 @@ fn start(
         shown_target: planner.options.multi_platform.then(|| planner.platform.clone()),
         counter: (0, steps + first),
         trigger: None,
+        at: span,
+        broken: Vec::new(),
     };
     match base {
         Base::Scratch => state.vertex = nothing(planner, &state, span),
@@ -209,6 +262,8 @@ fn on_stage(state: &mut StageState, parent: &StageState) {
     state.scope = parent.scope.clone();
     state.guessed = parent.guessed;
     state.platform = parent.platform.clone();
+    state.user_span = parent.user_span;
+    state.broken.clone_from(&parent.broken);
     state.config.config.on_build = None;
 }
 

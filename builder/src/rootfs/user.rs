@@ -1,6 +1,7 @@
 //! Who a `USER` or a `--chown` names, looked up in the image's own `/etc/passwd` and `/etc/group`.
 
 use super::Root;
+use dockerfile_parser::suggest::nearest;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub struct Ownership {
 /// A user or group cannot be looked up.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// The name is in no account file.
+    /// The name is not in the account file.
     #[error("no {what} named {name:?} in the image's {file}")]
     Unknown {
         /// `user` or `group`.
@@ -50,6 +51,18 @@ pub enum UserError {
         /// The name.
         name: String,
         /// The file that was read.
+        file: &'static str,
+        /// A name in it that may have been meant.
+        near: Option<String>,
+    },
+    /// There is no account file to look a name up in.
+    #[error("no {what} named {name:?}: the image has no {file}")]
+    NoFile {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The file that is not there.
         file: &'static str,
     },
     /// A number that is no id.
@@ -74,6 +87,20 @@ pub enum UserError {
     },
 }
 
+impl UserError {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Unknown { near: Some(near), .. } => Some(format!("did you mean {near}?")),
+            Self::Unknown { what, .. } => {
+                Some(format!("make the {what} in an earlier instruction, or write a numeric id"))
+            }
+            Self::NoFile { file, .. } => Some(format!("write a numeric id, or put a {file} in place before")),
+            _ => None,
+        }
+    }
+}
+
 /// Resolves the `user[:group]` of `USER`.
 ///
 /// A name takes its ids, groups and home from `/etc/passwd` and `/etc/group`. A number is taken as it is; it has group
@@ -85,20 +112,20 @@ pub fn resolve_user(root: &Root, text: &str) -> Result<ResolvedUser, UserError> 
     let (user, group) = split(text)?;
     let wanted = Wanted::parse(user)?;
     let passwd = read(root, PASSWD)?;
-    let entry = passwd_entries(&passwd).find(|entry| entry.is(&wanted));
+    let accounts = passwd.as_deref().unwrap_or_default();
+    let entry = passwd_entries(accounts).find(|entry| entry.is(&wanted));
     let groups = read(root, GROUP)?;
     let (uid, gid, home) = match (&entry, wanted) {
         (Some(entry), _) => (entry.uid, entry.gid, entry.home()),
         (None, Wanted::Id(uid)) => (uid, 0, PathBuf::from("/")),
         // An image without accounts still has a superuser.
-        (None, Wanted::Name("root")) if passwd.is_empty() => (0, 0, PathBuf::from("/root")),
-        (None, Wanted::Name(name)) => {
-            return Err(UserError::Unknown { what: "user", name: name.to_owned(), file: PASSWD });
-        }
+        (None, Wanted::Name("root")) if accounts.is_empty() => (0, 0, PathBuf::from("/root")),
+        (None, Wanted::Name(name)) => return Err(unknown_user(name, passwd.as_deref())),
     };
     if let Some(group) = group {
-        return Ok(ResolvedUser { uid, gid: group_id(&groups, group)?, groups: Vec::new(), home });
+        return Ok(ResolvedUser { uid, gid: group_id(groups.as_deref(), group)?, groups: Vec::new(), home });
     }
+    let groups = groups.unwrap_or_default();
     let mut supplementary: Vec<u32> = match &entry {
         None => Vec::new(),
         Some(entry) => {
@@ -124,19 +151,18 @@ pub fn resolve_chown(root: &Root, text: &str) -> Result<Ownership, UserError> {
         Wanted::Id(uid) => (uid, uid),
         name => {
             let passwd = read(root, PASSWD)?;
-            match passwd_entries(&passwd).find(|entry| entry.is(&name)) {
+            let accounts = passwd.as_deref().unwrap_or_default();
+            match passwd_entries(accounts).find(|entry| entry.is(&name)) {
                 Some(entry) => (entry.uid, entry.gid),
-                None if user == "root" && passwd.is_empty() => (0, 0),
-                None => {
-                    return Err(UserError::Unknown { what: "user", name: user.to_owned(), file: PASSWD });
-                }
+                None if user == "root" && accounts.is_empty() => (0, 0),
+                None => return Err(unknown_user(user, passwd.as_deref())),
             }
         }
     };
     let gid = match group.map(|group| Ok((group, Wanted::parse(group)?))).transpose()? {
         None => own_gid,
         Some((_, Wanted::Id(gid))) => gid,
-        Some((group, Wanted::Name(_))) => group_id(&read(root, GROUP)?, group)?,
+        Some((group, Wanted::Name(_))) => group_id(read(root, GROUP)?.as_deref(), group)?,
     };
     Ok(Ownership { uid, gid })
 }
@@ -234,21 +260,39 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn group_id(file: &[u8], group: &str) -> Result<u32, UserError> {
+fn group_id(file: Option<&[u8]>, group: &str) -> Result<u32, UserError> {
+    let entries = file.unwrap_or_default();
     match Wanted::parse(group)? {
         Wanted::Id(gid) => Ok(gid),
-        Wanted::Name(name) => group_entries(file)
+        Wanted::Name(name) => group_entries(entries)
             .find(|entry| entry.name == name.as_bytes())
             .map(|entry| entry.gid)
-            .ok_or_else(|| UserError::Unknown { what: "group", name: name.to_owned(), file: GROUP }),
+            .ok_or_else(|| {
+                let names = file.map(|file| group_entries(file).map(|entry| entry.name).collect());
+                unknown("group", name, GROUP, names)
+            }),
     }
 }
 
-/// The file's bytes; none when it is not there (an image made from scratch has no accounts).
-fn read(root: &Root, file: &'static str) -> Result<Vec<u8>, UserError> {
+fn unknown_user(name: &str, passwd: Option<&[u8]>) -> UserError {
+    let names = passwd.map(|file| passwd_entries(file).map(|entry| entry.name).collect());
+    unknown("user", name, PASSWD, names)
+}
+
+/// `names` are those of the account file, if there is one.
+fn unknown(what: &'static str, name: &str, file: &'static str, names: Option<Vec<&[u8]>>) -> UserError {
+    let wanted = name.to_owned();
+    let Some(names) = names else { return UserError::NoFile { what, name: wanted, file } };
+    let near = nearest(name, names.iter().filter_map(|name| std::str::from_utf8(name).ok()));
+    let near = near.map(str::to_owned);
+    UserError::Unknown { what, name: wanted, file, near }
+}
+
+/// The file's bytes; `None` when it is not there (an image made from scratch has no accounts).
+fn read(root: &Root, file: &'static str) -> Result<Option<Vec<u8>>, UserError> {
     match root.read(Path::new(file), MAX_ACCOUNT_FILE) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other.map_err(|source| UserError::Read { file, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(|source| UserError::Read { file, source }),
     }
 }
 
@@ -317,6 +361,21 @@ mod tests {
         assert_eq!(text(resolve_chown(&root, "nobody:root").unwrap_err()), user);
         assert_eq!(text(resolve_user(&root, "app:wheel").unwrap_err()), group);
         assert_eq!(text(resolve_chown(&root, "1:wheel").unwrap_err()), group);
+        let help = |error: UserError| error.help().unwrap_or_default();
+        assert_eq!(help(resolve_user(&root, "apq").unwrap_err()), "did you mean app?");
+        assert_eq!(help(resolve_user(&root, "app:vidio").unwrap_err()), "did you mean video?");
+        assert!(help(resolve_user(&root, "nobody").unwrap_err()).contains("numeric id"));
+    }
+
+    #[test]
+    fn an_image_without_accounts_says_so() {
+        let (_dir, root) = image(None, None);
+        for (text, what) in [("app", "user named \"app\""), ("1:app", "group named \"app\"")] {
+            for error in [resolve_user(&root, text).unwrap_err(), resolve_chown(&root, text).unwrap_err()] {
+                let said = error.to_string();
+                assert!(said.contains(what) && said.contains("the image has no /etc/"), "{said}");
+            }
+        }
     }
 
     #[test]
@@ -337,7 +396,7 @@ mod tests {
         assert_eq!(resolve_user(&root, "root").unwrap(), user(0, 0, &[], "/root"));
         assert_eq!(resolve_chown(&root, "root").unwrap(), Ownership { uid: 0, gid: 0 });
         assert_eq!(resolve_user(&root, "12:34").unwrap(), user(12, 34, &[], "/"));
-        assert!(matches!(resolve_user(&root, "app"), Err(UserError::Unknown { .. })));
+        assert!(matches!(resolve_user(&root, "app"), Err(UserError::NoFile { .. })));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::content::Encoder;
-use crate::graph::{Op, Vertex, WorkdirOp};
+use crate::graph::{Op, UserName, Vertex, WorkdirOp};
 use dockerfile_parser::span::Span;
 use registry_client::platform::Platform;
 use std::sync::Mutex;
@@ -124,7 +124,7 @@ fn graph(steps: &[(&str, Option<usize>, &[usize])]) -> (Graph, Vec<String>) {
     let vertices = steps
         .iter()
         .map(|(name, parent, reads)| Vertex {
-            op: Op::Workdir(WorkdirOp { path: format!("/{name}"), user: String::new() }),
+            op: Op::Workdir(WorkdirOp { path: format!("/{name}"), user: UserName::default() }),
             parent: parent.map(VertexId),
             reads: reads.iter().map(|n| VertexId(*n)).collect(),
             name: (*name).to_owned(),

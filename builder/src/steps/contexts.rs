@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What messages call the build context when it is read where it is.
+const BUILD_CONTEXT: &str = "the build context";
+
 /// The build context and the named directories of a build.
 #[derive(Debug)]
 pub struct Contexts {
@@ -24,7 +27,8 @@ pub struct Contexts {
 
 impl Contexts {
     /// Opens the build context (`None` is an empty one) and the named directories. `dockerfile` is the file whose own
-    /// ignore file counts for the build context; a named directory has only that at its top.
+    /// ignore file counts for the build context; a named directory has only that at its top. `place` is what messages
+    /// call a build context that is not read where it is.
     ///
     /// # Errors
     /// When a directory cannot be opened, or an ignore file not understood.
@@ -32,19 +36,30 @@ impl Contexts {
         store: &Store,
         main: Option<&Path>,
         dockerfile: Option<&Path>,
+        place: Option<&str>,
         named: &BTreeMap<String, PathBuf>,
     ) -> Result<Self, ContextError> {
-        let open = |place: &str, path: &Path, dockerfile| {
-            let context = Context::open(path, place, ignore_rules(path, dockerfile)?)?;
+        let open = |place: &str, path: &Path, rules| {
+            let context = Context::open(path, place, rules)?;
             let index = store.context_index(context.path());
             Ok(Arc::new(context.with_index(index)))
         };
-        let main = main.map(|path| open("the build context", path, dockerfile)).transpose()?;
+        let main = main
+            .map(|path| open(place.unwrap_or(BUILD_CONTEXT), path, ignore_rules(path, dockerfile, place)?))
+            .transpose()?;
         let named = named
             .iter()
-            .map(|(name, path)| Ok((name.clone(), open(&format!("context {name:?}"), path, None)?)))
+            .map(|(name, path)| {
+                let place = format!("context {name:?}");
+                Ok((name.clone(), open(&place, path, ignore_rules(path, None, None)?)?))
+            })
             .collect::<Result<_, ContextError>>()?;
         Ok(Self { main, named })
+    }
+
+    /// What messages call the build context.
+    pub(super) fn place(&self) -> &str {
+        self.main.as_ref().map_or(BUILD_CONTEXT, |main| main.place())
     }
 
     /// Writes the stat indexes back, for the next build.

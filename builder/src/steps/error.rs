@@ -7,7 +7,7 @@ use crate::copy::CopyError;
 use crate::emulation::EmulationError;
 use crate::fetch::git::GitError;
 use crate::fetch::http::HttpError;
-use crate::graph::{Vertex, VertexId};
+use crate::graph::{CopySource, Op, UserName, Vertex, VertexId};
 use crate::layer::tree::ScanError;
 use crate::rootfs::user::UserError;
 use crate::sandbox::{Exit, ExitStatus, SandboxError};
@@ -15,6 +15,9 @@ use crate::store::StoreError;
 use dockerfile_parser::diagnostic::Diagnostic;
 use dockerfile_parser::span::Span;
 use std::io;
+
+/// The code of a USER or `--chown` that names nobody.
+pub const UNKNOWN_USER: &str = "unknown-user";
 
 /// Why a step failed, and which.
 #[derive(Debug)]
@@ -185,7 +188,7 @@ impl StepError {
             Cause::Exit { .. } => ("run-failed", None),
             Cause::Copy(_) => ("copy-failed", None),
             Cause::Http(_) | Cause::Git(_) => ("fetch-failed", None),
-            Cause::User(_) => ("unknown-user", None),
+            Cause::User(error) => (UNKNOWN_USER, error.help()),
             Cause::Emulation(error) => ("foreign-platform", error.help()),
             Cause::Cgroup(error) => ("step-failed", error.help().map(str::to_owned)),
             Cause::Sandbox(error) => ("step-failed", error.help().map(str::to_owned)),
@@ -195,6 +198,9 @@ impl StepError {
             _ => ("step-failed", None),
         };
         let help = help.or_else(|| is_full(&self.cause).then(|| FULL.to_owned()));
+        if let (Cause::User(_), Some(UserName { text, span: None })) = (&self.cause, user_of(&vertex.op)) {
+            message = format!("{message} (USER {text} is set by the base image)");
+        }
         let diagnostic = Diagnostic::error(code, self.place(vertex), message);
         match help {
             Some(help) => diagnostic.help(help),
@@ -202,17 +208,30 @@ impl StepError {
         }
     }
 
-    /// The source of a COPY that is to blame, else the instruction.
+    /// The source of a COPY or the name of a user that is to blame, else the instruction.
     fn place(&self, vertex: &Vertex) -> Span {
-        let (Cause::Copy(error), crate::graph::Op::Copy(copy)) = (&self.cause, &vertex.op) else {
+        if let Cause::User(_) = self.cause {
+            return user_of(&vertex.op).and_then(|user| user.span).unwrap_or(vertex.span);
+        }
+        let (Cause::Copy(error), Op::Copy(copy)) = (&self.cause, &vertex.op) else {
             return vertex.span;
         };
         let blamed = written(error);
         let found = copy.sources.iter().find_map(|source| match source {
-            crate::graph::CopySource::Path(path, span) if Some(path.as_str()) == blamed => Some(*span),
+            CopySource::Path(path, span) if Some(path.as_str()) == blamed => Some(*span),
             _ => None,
         });
         found.unwrap_or(vertex.span)
+    }
+}
+
+/// The user that a step looks up.
+fn user_of(op: &Op) -> Option<&UserName> {
+    match op {
+        Op::Run(run) => Some(&run.user),
+        Op::Workdir(workdir) => Some(&workdir.user),
+        Op::Copy(copy) => copy.chown.as_ref(),
+        Op::Scratch | Op::Image(_) | Op::Http(_) | Op::Git(_) => None,
     }
 }
 

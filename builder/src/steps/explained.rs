@@ -149,7 +149,7 @@ impl StepWorker {
     /// are others.
     pub(super) fn place_of(&self, origin: &Origin) -> String {
         match origin {
-            Origin::Context | Origin::Empty => "the build context".to_owned(),
+            Origin::Context | Origin::Empty => self.around.contexts.place().to_owned(),
             Origin::Named(name) => format!("context {name:?}"),
             Origin::Step(id) => match &self.vertex(*id).op {
                 Op::Image(key) => format!("image {}", key.name),

@@ -8,7 +8,7 @@ use super::state::Rootfs;
 use crate::content::{ContentId, Ingredients};
 use crate::explain::BELOW;
 use crate::fetch::git::Commit;
-use crate::graph::{CopyOp, CopySource, HttpOp, Op, Origin, RunMount, RunOp, Vertex};
+use crate::graph::{CopyOp, CopySource, HttpOp, Op, Origin, RunMount, RunOp, UserName, Vertex};
 use crate::remote::GitSource;
 use crate::request::NetworkMode;
 use crate::rootfs::Owners;
@@ -57,17 +57,13 @@ pub(super) fn definition(vertex: &Vertex, inputs: &Inputs<Rootfs>, owners: Owner
 pub(super) fn start(vertex: &Vertex, inputs: &Inputs<Rootfs>) -> ContentId {
     let apart = match &vertex.op {
         // A name is looked up in the accounts of the base.
-        Op::Copy(copy) => copy.link && copy.chown.as_deref().is_none_or(is_numeric),
+        Op::Copy(copy) => copy.link && !copy.chown.as_ref().is_some_and(UserName::is_looked_up),
         _ => false,
     };
     match &inputs.parent {
         Some(parent) if !apart => parent.content,
         _ => Rootfs::empty().content,
     }
-}
-
-fn is_numeric(owner: &str) -> bool {
-    owner.bytes().all(|b| b.is_ascii_digit() || b == b':')
 }
 
 /// What the key of a vertex is made of, when every read has a content id.
@@ -99,7 +95,7 @@ pub(super) fn ingredients(
             list.content(BELOW, start(vertex, inputs));
         }
         Op::Workdir(workdir) => {
-            list.text("directory", workdir.path.as_str()).text("user", workdir.user.as_str());
+            list.text("directory", workdir.path.as_str()).text("user", workdir.user.text.as_str());
             list.content(BELOW, start(vertex, inputs));
         }
     }
@@ -116,7 +112,7 @@ fn run_op(list: &mut Ingredients, run: &RunOp, reads: Reads<'_>) -> Option<()> {
             list.text(named, value.as_str())
         };
     }
-    list.text("directory", run.cwd.as_str()).text("user", run.user.as_str());
+    list.text("directory", run.cwd.as_str()).text("user", run.user.text.as_str());
     list.text("host name", run.hostname.as_str());
     list.text(
         "network",
@@ -199,7 +195,8 @@ fn mount(list: &mut Ingredients, bound: &RunMount, content: Option<ContentId>) -
 fn copy_op(list: &mut Ingredients, copy: &CopyOp, inputs: &Inputs<Rootfs>, reads: Reads<'_>) -> Option<()> {
     list.text("instruction", if copy.add { "ADD" } else { "COPY" });
     list.text("destination", copy.destination.as_str());
-    for (name, value) in [("--chown", &copy.chown), ("--chmod", &copy.chmod)] {
+    let chown = copy.chown.as_ref().map(|chown| &chown.text);
+    for (name, value) in [("--chown", chown), ("--chmod", copy.chmod.as_ref())] {
         if let Some(value) = value {
             list.text(name, value.as_str());
         }

@@ -32,7 +32,7 @@ mod variables;
 mod worker;
 
 pub use contexts::Contexts;
-pub use error::{Cause, StepError};
+pub use error::{Cause, StepError, UNKNOWN_USER};
 pub use explained::Explaining;
 pub use mounts::{http_authorization, read_secret};
 pub use state::{Layer, Named, Rootfs};

@@ -49,7 +49,7 @@ impl StepWorker {
         let owner = match &copy.chown {
             None => None,
             Some(chown) => {
-                let (chown, lowers) = (chown.clone(), lowers.clone());
+                let (chown, lowers) = (chown.text.clone(), lowers.clone());
                 let owner = blocking(move || {
                     let view = overlay_view(&lowers).map_err(Cause::io("mount the root file system"))?;
                     Ok::<_, Cause>(resolve_chown(&view, &chown)?)
@@ -203,7 +203,7 @@ impl StepWorker {
         blocking(move || {
             let mount = "mount the root file system";
             let root = overlay_rw(&lowers, &active.upper(), &active.work()).map_err(Cause::io(mount))?;
-            make_owned(&root, &workdir.path, &workdir.user)?;
+            make_owned(&root, &workdir.path, &workdir.user.text)?;
             drop(root);
             Ok(active)
         })

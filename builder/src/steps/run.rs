@@ -91,7 +91,7 @@ impl StepWorker {
         for (name, value) in env {
             variables.set(&name, value);
         }
-        let (user, cwd) = (run.user.clone(), run.cwd.clone());
+        let (user, cwd) = (run.user.text.clone(), run.cwd.clone());
         let cgroups = around.cgroups.clone();
         let (killer_sender, killer) = tokio::sync::oneshot::channel();
         let work = blocking(move || {

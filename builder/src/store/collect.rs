@@ -155,6 +155,10 @@ impl<'a> Collector<'a> {
                 store.discard(&path)?;
             }
         }
+        // They are found out again by a look.
+        for path in entries(store.path("cache/users"))? {
+            store.discard(&path)?;
+        }
         for path in entries(store.path("cache/content"))? {
             let id: Option<SnapshotId> = document::read(&path);
             if !id.is_some_and(|id| self.snapshots.contains(&id)) {

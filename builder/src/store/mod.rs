@@ -14,6 +14,7 @@
 //! cache/files/<hash>                         what servers said of files that were downloaded
 //! cache/builds/<hash>, last                  what the last build of a Dockerfile did, and which was the last
 //! cache/lists/<id>                           the files a step took, for explaining what changed
+//! cache/users/<id>                           that a USER is known to a root file system
 //! cache/refs/<hash>                          what refs of git repositories meant when their servers were asked
 //! git/<hash>/                                bare repositories of git remotes
 //! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
@@ -94,7 +95,7 @@ const FORMAT: u32 = 1;
 
 /// Every directory of a store, apart from those within them. One that is made later is here as well: what is not, is
 /// nothing of a store.
-const DIRECTORIES: [&str; 17] = [
+const DIRECTORIES: [&str; 18] = [
     "blobs/sha256",
     "layers",
     "snapshots",
@@ -104,6 +105,7 @@ const DIRECTORIES: [&str; 17] = [
     "cache/blobs",
     "cache/files",
     "cache/refs",
+    "cache/users",
     "cache/builds",
     "cache/lists",
     "git",

@@ -1,8 +1,9 @@
-//! What is kept of sources elsewhere: repositories, and what servers said of files.
+//! What is kept of sources elsewhere: repositories, and what servers said of files; and of the users of images.
 
 use super::document;
 use super::error::{At, StoreError};
 use super::{Store, hash_name};
+use crate::content::ContentId;
 use registry_client::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -83,6 +84,19 @@ impl Store {
             return Ok(());
         }
         self.note("cache/refs", &format!("{remote}#{name}"), known)
+    }
+
+    /// Whether a USER is known to a root file system; `id` names both.
+    pub fn knows_user(&self, id: &ContentId) -> bool {
+        document::read(&self.path("cache/users").join(hash_name(id.hex().as_bytes()))).unwrap_or(false)
+    }
+
+    /// Notes that it is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_user(&self, id: &ContentId) -> Result<(), StoreError> {
+        self.note("cache/users", &id.hex(), &true)
     }
 
     fn note(&self, kind: &str, name: &str, known: &impl Serialize) -> Result<(), StoreError> {

@@ -374,6 +374,10 @@ fn a_store_that_lost_its_header_or_locks_is_still_one() {
     store.note_file_list(&ContentId::of(b"files"), &FileList::default()).unwrap();
     let commit = KnownCommit { id: String::new(), ids: Vec::new(), reference: None };
     store.note_commit("git://host/x", "main", &commit).unwrap();
+    let user = ContentId::of(b"app in an image");
+    assert!(!store.knows_user(&user));
+    store.note_user(&user).unwrap();
+    assert!(store.knows_user(&user));
     let diff_id = DiffId(Digest::of(b"tar"));
     store.layers().begin(diff_id).unwrap().commit(3).unwrap();
     store.layers().keep_fitted(diff_id, "below", Some(&store.layers().begin_fitted().unwrap())).unwrap();

@@ -49,12 +49,18 @@ as_everyone!(what_an_image_says, &[], |lab| {
         &[
             "--build-arg TOEKN has no effect: no ARG declares it; did you mean TOKEN?",
             "ENV KEPT has the value of the secret \"token\"",
+            "Dockerfile:3:5\n",
             "LABEL url has the value of the secret \"token\"",
+            "Dockerfile:4:7\n",
+            "ARG TOKEN has the value of the secret \"token\"",
+            "Dockerfile:2:5\n",
             "COPY of \"notes.md\", which .dockerignore:1 ignores (*.md)",
             "Dockerfile:5:6",
             "usage of undefined variable '$TYOP'",
         ],
     );
+    // Each is told once, and not again as a part of the history.
+    assert_eq!(refused.text.matches("has the value of the secret").count(), 3, "{}", refused.text);
 });
 
 as_everyone!(images_that_cannot_be_asked, &[], |lab| {

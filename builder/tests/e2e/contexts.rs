@@ -170,6 +170,52 @@ as_everyone!(what_a_context_holds, &[], |lab| {
     command.stdin(fs::File::open(&archive).expect("the archive is there"));
     let shown = run(&mut command);
     assert!(shown.contains("left out: 2 files, 3.0 kB"), "{shown}");
+    assert!(shown.starts_with("build context standard input\n"), "{shown}");
+
+    // Whoever has no Dockerfile yet may look, too.
+    lab.file("bare/.dockerignore", "b\n");
+    lab.file("bare/a", "a");
+    lab.file("bare/b", "b");
+    let shown = lab.verb([Path::new("--show-context"), &lab.path("bare")]);
+    assert!(shown.contains("left out:\n       1 B  b  .dockerignore:1  b\n2 files, 3 B"), "{shown}");
+    lab.try_build([Path::new("--show-context"), Path::new("-f"), Path::new("absent"), &lab.path("bare")])
+        .assert_refused(1, &["no Dockerfile at absent"]);
+    lab.assert_nothing_left();
+});
+
+as_everyone!(messages_name_what_was_given, &["tar"], |lab| {
+    let context = lab.directory("context");
+    for (name, text, ignore, expected) in [
+        (
+            "Dockerfile",
+            "FROM scratch\nCOPY nope /\n",
+            "x",
+            &["\"nope\" not found in the context from standard input"][..],
+        ),
+        ("Dockerfile", "FROM scratch\n", "[x", &["error: .dockerignore:1: "]),
+        (
+            "other",
+            "FROM scratch\n",
+            "x",
+            &["there is no Dockerfile in the context from standard input; name the Dockerfile with -f"],
+        ),
+    ] {
+        let _ = fs::remove_dir_all(&context);
+        lab.file(&format!("context/{name}"), text);
+        lab.file("context/.dockerignore", format!("{ignore}\n"));
+        let archive = lab.path("context.tar");
+        run(tool("tar").arg("-C").arg(&context).arg("-cf").arg(&archive).args(["."]));
+        let mut command = lab.command(["build", "--progress=plain", "-"]);
+        command.stdin(File::open(&archive).expect("the archive is there"));
+        let refused = crate::support::output::Build::from(crate::support::tools::output(&mut command));
+        refused.assert_refused(1, expected);
+        assert!(!refused.text.contains("/tmp/"), "a place of the store is shown:\n{}", refused.text);
+    }
+    let _ = fs::remove_dir_all(&context);
+    let context = lab.dockerfile("context", "FROM scratch\nLABEL a=b\n");
+    lab.directory("context/.dockerignore");
+    lab.try_build([&context])
+        .assert_refused(1, &["error: cannot read the ignore file", ".dockerignore: it is a directory"]);
     lab.assert_nothing_left();
 });
 

@@ -164,7 +164,47 @@ as_everyone!(names_that_nobody_has, TOOLS, |lab| {
         "USER ghost\nRUN true",
     ] {
         let context = bench.context(&format!("FROM base\n{instructions}\n"));
-        lab.try_build([&context]).assert_refused(1, &["named \"ghost\"", "Dockerfile:"]);
+        // The name is marked, and not what runs under it.
+        let refused = lab.try_build([&context]);
+        refused.assert_refused(1, &["named \"ghost\"", "Dockerfile:2:"]);
+        assert!(!refused.text.contains("Dockerfile:2:1\n"), "{}", refused.text);
     }
+    lab.assert_nothing_left();
+});
+
+as_everyone!(the_user_of_an_image, TOOLS, |lab| {
+    let bench = Bench::new(lab);
+    let passwd = "COPY --chmod=644 <<EOF /etc/passwd\napp:x:7:8::/:\nEOF\n";
+    for text in [
+        format!("FROM scratch\n{passwd}USER app\n"),
+        format!("FROM scratch\nUSER app\n{passwd}"),
+        "FROM scratch\nUSER 7:8\n".to_owned(),
+        "FROM scratch\nUSER root\n".to_owned(),
+        "FROM base\nUSER late\nUSER root\nRUN echo late:x:7:8::/:/bin/sh >> /etc/passwd\nUSER late\nRUN id -u\n".to_owned(),
+    ] {
+        let context = bench.context(&text);
+        lab.build([&context]);
+        assert!(lab.build([&context]).executed().is_empty(), "{text}");
+    }
+    for (text, expected) in [
+        (
+            "FROM base\nUSER deamon\n".to_owned(),
+            &["no user named \"deamon\"", "Dockerfile:2:6", "did you mean daemon?"][..],
+        ),
+        ("FROM base\nUSER 7:ghost\n".to_owned(), &["no group named \"ghost\"", "Dockerfile:2:6"]),
+        (format!("FROM scratch\n{passwd}USER apq\n"), &["\"apq\"", "Dockerfile:5:6", "did you mean app?"]),
+        ("FROM scratch\nUSER app\n".to_owned(), &["the image has no /etc/passwd", "numeric id"]),
+        ("FROM base AS one\nUSER ghost\nFROM one\nLABEL a=b\n".to_owned(), &["\"ghost\"", "Dockerfile:2:6"]),
+    ] {
+        let context = bench.context(&text);
+        // What was found once is found again, though every step is cached then.
+        for _ in 0..2 {
+            lab.try_build([&context]).assert_refused(1, expected);
+        }
+    }
+    // Files alone run nothing.
+    let context = bench.context("FROM scratch\nCOPY a.txt /\nUSER ghost\n");
+    let out = format!("type=local,dest={}", lab.path("home/files").display());
+    lab.build(["-o", &out, &context]);
     lab.assert_nothing_left();
 });

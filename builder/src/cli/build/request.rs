@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::remote::{self, Remote};
 use crate::request::{
     Annotation, AnnotationPlace, BuildRequest, ContextSource, DockerfileSource, EpochOf, NoCache, Output,
-    OutputKind,
+    OutputKind, SecretSource,
 };
 use crate::timestamp::seconds;
 use registry_client::platform::Platform;
@@ -72,7 +72,7 @@ pub fn request(
     }
     let mut secrets = BTreeMap::new();
     for secret in &args.secret {
-        let source = secret.resolve(variable).map_err(|why| UsageError::Value {
+        let source = secret.resolve(variable).and_then(readable).map_err(|why| UsageError::Value {
             flag: "--secret",
             value: format!("id={}", secret.id),
             why,
@@ -137,6 +137,23 @@ fn nothing_is_made(args: &BuildArgs) -> Result<(), UsageError> {
         Some((flag, _)) => Err(UsageError::NothingBuilt(flag)),
         None => Ok(()),
     }
+}
+
+/// A secret that is a file must be there before anything is built. It is not opened: a pipe can be read once only.
+fn readable(source: SecretSource) -> Result<SecretSource, SpecError> {
+    if let SecretSource::File(path) = &source {
+        let unreadable =
+            |why: &dyn std::fmt::Display| Err(SpecError::Unreadable(format!("{}: {why}", path.display())));
+        match std::fs::metadata(path) {
+            Err(error) => return unreadable(&error),
+            Ok(found) if found.is_dir() => return unreadable(&"it is a directory"),
+            Ok(_) => {}
+        }
+        if let Err(error) = rustix::fs::access(path, rustix::fs::Access::READ_OK) {
+            return unreadable(&std::io::Error::from(error));
+        }
+    }
+    Ok(source)
 }
 
 const EPOCH: &str = "SOURCE_DATE_EPOCH";

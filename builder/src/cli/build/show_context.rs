@@ -13,8 +13,8 @@ pub fn text(all: &[Contents]) -> String {
             text.push('\n');
         }
         text.push_str(&match &contents.name {
-            None => format!("build context {}\n", contents.path.display()),
-            Some(name) => format!("context {name:?} {}\n", contents.path.display()),
+            None => format!("build context {}\n", contents.place),
+            Some(name) => format!("context {name:?} {}\n", contents.place),
         });
         for entry in &contents.listing.entries {
             text.push_str(&format!("{:>10}  {}\n", size(entry), name(entry)));
@@ -64,7 +64,7 @@ pub fn json(all: &[Contents]) -> Value {
         let (left_files, left_size) = left_sums(&contents.listing.left_out);
         json!({
             "name": contents.name,
-            "path": contents.path.to_string_lossy(),
+            "path": contents.place,
             "files": files,
             "size": size,
             "leftOutFiles": left_files,

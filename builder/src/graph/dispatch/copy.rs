@@ -1,7 +1,7 @@
 //! COPY, ADD and WORKDIR: steps that put files in place.
 
 use super::super::names::not_locked;
-use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, Vertex, VertexId, WorkdirOp};
+use super::super::op::{CopyOp, CopySource, HttpOp, Op, Origin, UserName, Vertex, VertexId, WorkdirOp};
 use super::super::scope::bad_substitution;
 use super::Dispatch;
 use crate::copy::Chmod;
@@ -261,7 +261,10 @@ impl Dispatch<'_, '_> {
             // As in BuildKit: a mode is given to directories on the way, too, which without the layers below would be all of
             // them, /tmp and /home included.
             link: options.link && chmod.is_none(),
-            chown,
+            chown: chown.map(|text| UserName {
+                text,
+                span: options.chown.as_ref().map(|word| self.place(word.span)),
+            }),
             chmod,
             parents: particulars.parents,
             excludes,
@@ -316,7 +319,7 @@ impl Dispatch<'_, '_> {
             self.state.remember(format!("WORKDIR {path}"), None);
             return Ok(());
         }
-        let op = Op::Workdir(WorkdirOp { path: path.clone(), user: self.state.config.config.user.clone() });
+        let op = Op::Workdir(WorkdirOp { path: path.clone(), user: self.state.user() });
         let shown = self.expanded_arguments();
         let vertex = self.step(op, Vec::new(), &shown);
         self.state.remember(format!("WORKDIR {path}"), Some(vertex));

@@ -1,10 +1,12 @@
 //! Instructions that change the config and no file.
 
+use super::super::op::NamedValue;
 use super::super::scope::expand;
 use super::super::text;
 use super::Dispatch;
 use dockerfile_parser::ast::{ArgDeclaration, CommandLine, Healthcheck, KeyValues, Onbuild, Word};
 use dockerfile_parser::diagnostic::Diagnostic;
+use dockerfile_parser::span::Span;
 use dockerfile_parser::suggest;
 use registry_client::config::{Empty, HealthConfig};
 use std::time::Duration;
@@ -19,20 +21,20 @@ const SIGNALS: [&str; 36] = [
 
 impl Dispatch<'_, '_> {
     /// All values are expanded before the first one is set: `ENV a=1 b=$a` uses the old `a`.
-    fn pairs(&mut self, pairs: &KeyValues) -> Result<Vec<(String, String)>, Diagnostic> {
-        pairs.pairs.iter().map(|(name, value)| Ok((self.expand(name)?, self.expand(value)?))).collect()
+    fn pairs(&mut self, pairs: &KeyValues) -> Result<Vec<NamedValue>, Diagnostic> {
+        let pairs = pairs.pairs.iter().map(|(name, value)| {
+            let span = self.place(Span::new(name.span.start, value.span.end.max(name.span.end)));
+            Ok(NamedValue { name: self.expand(name)?, value: self.expand(value)?, span })
+        });
+        pairs.collect()
     }
 
     pub(super) fn env(&mut self, pairs: &KeyValues) -> Result<(), Diagnostic> {
         let pairs = self.pairs(pairs)?;
         let mut said = String::from("ENV");
-        for ((name, value), place) in pairs.iter().zip(std::iter::repeat(self.instruction.span)) {
+        for NamedValue { name, value, span } in &pairs {
             if name.is_empty() {
-                return Err(Diagnostic::error(
-                    "blank-name",
-                    self.place(place),
-                    "a name is blank once expanded",
-                ));
+                return Err(Diagnostic::error("blank-name", *span, "a name is blank once expanded"));
             }
             said.push_str(&format!(" {name}={value}"));
             self.state.scope.set(name, value);
@@ -43,24 +45,25 @@ impl Dispatch<'_, '_> {
                 None => env.push(entry),
             }
         }
-        self.state.remember(said, None);
+        self.state.remember_values(said, None, pairs);
         Ok(())
     }
 
     pub(super) fn label(&mut self, pairs: &KeyValues) -> Result<(), Diagnostic> {
         let pairs = self.pairs(pairs)?;
         let mut said = String::from("LABEL");
-        for (name, value) in pairs {
+        for NamedValue { name, value, .. } in &pairs {
             said.push_str(&format!(" {name}={value}"));
-            self.state.config.config.labels.get_or_insert_default().insert(name, value);
+            let labels = self.state.config.config.labels.get_or_insert_default();
+            labels.insert(name.clone(), value.clone());
         }
-        self.state.remember(said, None);
+        self.state.remember_values(said, None, pairs);
         Ok(())
     }
 
     /// The value, in this order: `--build-arg`; the default; without a default, the global value.
     pub(super) fn arg(&mut self, arguments: &[ArgDeclaration]) -> Result<(), Diagnostic> {
-        let mut said = Vec::new();
+        let (mut said, mut values) = (Vec::new(), Vec::new());
         for argument in arguments {
             let name = expand(&self.planner.expander, &argument.name, &|name| self.state.scope.get(name))
                 .map_err(|error| Diagnostic { span: self.place(error.span), ..error })?
@@ -82,11 +85,17 @@ impl Dispatch<'_, '_> {
             }
             self.state.scope.declare(&name, value.as_deref());
             said.push(match value {
-                Some(value) => format!("{name}={value}"),
+                Some(value) => {
+                    let default = argument.default.as_ref().map_or(argument.name.span, |word| word.span);
+                    let span = self.place(Span::new(argument.name.span.start, default.end));
+                    let said = format!("{name}={value}");
+                    values.push(NamedValue { name, value, span });
+                    said
+                }
                 None => name,
             });
         }
-        self.state.remember(format!("ARG {}", said.join(" ")), None);
+        self.state.remember_values(format!("ARG {}", said.join(" ")), None, values);
         Ok(())
     }
 
@@ -116,6 +125,7 @@ impl Dispatch<'_, '_> {
                 .help("write user, user:group, uid or uid:gid"));
         }
         self.state.config.config.user.clone_from(&user);
+        self.state.user_span = Some(self.place(word.span));
         self.state.remember(format!("USER {user}"), None);
         Ok(())
     }

@@ -42,7 +42,7 @@ impl Dispatch<'_, '_> {
             arguments: self.state.scope.arguments(),
             proxy_env: self.proxies(),
             cwd: config.working_dir.clone(),
-            user: config.user.clone(),
+            user: self.state.user(),
             network,
             security,
             mounts,

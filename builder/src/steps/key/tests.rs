@@ -1,5 +1,5 @@
 use super::*;
-use crate::graph::{VertexId, WorkdirOp};
+use crate::graph::{UserName, VertexId, WorkdirOp};
 use crate::steps::state::Named;
 use crate::store::SnapshotId;
 use dockerfile_parser::span::Span;
@@ -21,7 +21,7 @@ fn vertex(op: Op) -> Vertex {
 }
 
 fn workdir(path: &str) -> Vertex {
-    vertex(Op::Workdir(WorkdirOp { path: path.to_owned(), user: String::new() }))
+    vertex(Op::Workdir(WorkdirOp { path: path.to_owned(), user: UserName::default() }))
 }
 
 fn on(parent: Rootfs) -> Inputs<Rootfs> {

@@ -248,6 +248,11 @@ fn wrong_together() {
         ),
         ("-o - -o type=oci .", "only one output can go to standard output; give the others a dest="),
         (
+            "--secret id=a,src=/nonexistent/token .",
+            "--secret \"id=a\": it cannot be read: /nonexistent/token: No such file or directory (os error 2)",
+        ),
+        ("--secret id=a,src=/ .", "--secret \"id=a\": it cannot be read: /: it is a directory"),
+        (
             "--secret id=a,env=NOPE .",
             "--secret \"id=a\": env=\"NOPE\" is not understood: no such variable is set in the environment",
         ),

@@ -13,7 +13,7 @@ fn run(mounts: Vec<RunMount>) -> RunOp {
         arguments: Vec::new(),
         proxy_env: Vec::new(),
         cwd: "/".to_owned(),
-        user: String::new(),
+        user: crate::graph::UserName::default(),
         network: crate::request::NetworkMode::None,
         security: ast::Security::Sandbox,
         mounts,
