@@ -1,6 +1,7 @@
 //! Compressing one block, as a gzip member or as a zstd frame.
 
 use super::Compression;
+use super::probe::is_incompressible;
 use std::io;
 
 /// How a format is cut and spread over threads.
@@ -26,10 +27,23 @@ impl Shape {
     }
 }
 
+/// gzip levels at which blocks that look incompressible are stored.
+const PROBED: std::ops::RangeInclusive<u8> = 1..=6;
+
+fn gzip(level: u8) -> io::Result<libdeflater::Compressor> {
+    let level = libdeflater::CompressionLvl::new(level.into())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no such gzip level"))?;
+    Ok(libdeflater::Compressor::new(level))
+}
+
 /// Compresses blocks, one after another, keeping its tables between them.
 pub(super) enum BlockEncoder {
     /// libdeflate: whole blocks only, and half as fast again as zlib at the same size.
-    Gzip(libdeflater::Compressor),
+    Gzip {
+        compressor: libdeflater::Compressor,
+        /// For blocks that cannot be made smaller; none when somebody asked for a level that leaves nothing untried.
+        stored: Option<libdeflater::Compressor>,
+    },
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -39,9 +53,9 @@ impl BlockEncoder {
         Ok(Some(match compression {
             Compression::None => return Ok(None),
             Compression::Gzip { level } => {
-                let level = libdeflater::CompressionLvl::new(level.into())
-                    .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no such gzip level"))?;
-                Self::Gzip(libdeflater::Compressor::new(level))
+                let compressor = gzip(level)?;
+                let stored = PROBED.contains(&level).then(|| gzip(0)).transpose()?;
+                Self::Gzip { compressor, stored }
             }
             Compression::Zstd { level } => Self::Zstd(zstd::bulk::Compressor::new(level.into())?),
         }))
@@ -50,7 +64,11 @@ impl BlockEncoder {
     /// Compresses `block` into `out`, whose former content is lost.
     pub(super) fn encode(&mut self, block: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         match self {
-            Self::Gzip(compressor) => {
+            Self::Gzip { compressor, stored } => {
+                let compressor = match stored {
+                    Some(stored) if is_incompressible(block) => stored,
+                    _ => compressor,
+                };
                 out.resize(compressor.gzip_compress_bound(block.len()), 0);
                 let length = compressor.gzip_compress(block, out).map_err(io::Error::other)?;
                 out.truncate(length);

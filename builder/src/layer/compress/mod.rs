@@ -10,6 +10,7 @@
 mod blocks;
 mod decode;
 mod encode;
+mod probe;
 #[cfg(test)]
 mod tests;
 

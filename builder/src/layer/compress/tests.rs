@@ -49,6 +49,51 @@ fn threads_and_pieces_do_not_change_a_byte() {
     }
 }
 
+/// Bytes without any pattern (xorshift64*).
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = std::iter::repeat_with(&mut next).take(length.div_ceil(8)).flatten().collect();
+    bytes.truncate(length);
+    bytes
+}
+
+#[test]
+fn what_cannot_be_smaller_is_stored() {
+    use probe::is_incompressible;
+    let block = 512 << 10;
+    let random = noise(block);
+    assert!(is_incompressible(&random) && is_incompressible(&random[..100_001]));
+    // What was compressed before is as good as random.
+    let packed = encode(&sample(12 << 20), Compression::Gzip { level: 9 }, 2, 1 << 20);
+    assert!(packed.len() > block && is_incompressible(&packed[..block]));
+    // Too short to tell, and everything that has something to gain: frequent bytes, somewhere, and strings that come back.
+    assert!(!is_incompressible(&random[..20_000]));
+    assert!(!is_incompressible(&sample(block)));
+    assert!(!is_incompressible(&vec![0; block]));
+    let late_text = [&random[..block - 40_000], &sample(40_000)].concat();
+    assert!(!is_incompressible(&late_text));
+    let hexadecimal: Vec<u8> =
+        random.iter().map(|byte| b"0123456789abcdef"[usize::from(byte % 16)]).collect();
+    assert!(!is_incompressible(&hexadecimal));
+    let twice: Vec<u8> = random.chunks(20_000).step_by(2).flat_map(|piece| [piece, piece].concat()).collect();
+    assert!(!is_incompressible(&twice[..block]));
+
+    for level in 0..=9 {
+        let compression = Compression::Gzip { level };
+        let encoded = encode(&random, compression, 2, 1 << 20);
+        assert_eq!(decode(&encoded), random);
+        assert!(encoded.len() < block + block / 1000, "level {level}: {}", encoded.len());
+        let encoded = encode(&twice, compression, 2, 1 << 20);
+        assert!(level == 0 || encoded.len() < twice.len() * 6 / 10, "level {level}: {}", encoded.len());
+    }
+}
+
 #[test]
 fn lengths_around_a_block() {
     let input = sample(2 * BLOCK);
