@@ -36,3 +36,4 @@ pub mod store;
 pub mod timestamp;
 pub mod userns;
 mod waiting;
+mod write_behind;

@@ -7,9 +7,7 @@ use crate::graph::{ImagePlan, VertexId};
 use crate::image::{Changes, ImageLayer, Step, assemble};
 use crate::steps::{Layer, Rootfs};
 use registry_client::config::ImageConfig;
-use registry_client::descriptor::Descriptor;
 use registry_client::digest::DiffId;
-use registry_client::media_type::MediaType;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -47,15 +45,14 @@ pub(super) async fn assembled(
                     LayerError::Store(error) => error.into(),
                     other => BuildError::Output { what: "image".to_owned(), source: Box::new(other) },
                 })?;
-                let descriptor = Descriptor::new(MediaType::OciLayer, one.diff_id.0, one.size);
                 size += one.size;
-                layers.push(ImageLayer { diff_id: one.diff_id, descriptor });
+                layers.push(ImageLayer { diff_id: one.diff_id, descriptor: one.descriptor.clone() });
                 packed.push(Some(one));
             }
         }
     }
     let steps = plan.history.iter().map(|entry| {
-        let layer = entry.vertex.and_then(|vertex| packed.get(*vertices.get(&vertex)?).copied().flatten());
+        let layer = entry.vertex.and_then(|vertex| packed.get(*vertices.get(&vertex)?)?.as_ref());
         Step {
             created: layer.map(|layer| layer.created),
             created_by: entry.history.created_by.clone().unwrap_or_default(),

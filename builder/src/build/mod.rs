@@ -11,6 +11,7 @@ mod elsewhere;
 mod epoch;
 mod error;
 mod findings;
+mod forms;
 mod history;
 mod image;
 mod input;

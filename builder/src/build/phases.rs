@@ -1,8 +1,9 @@
 //! The phases of a build: read, plan, prepare, solve.
 
 use super::error::{BuildError, DockerfileError, DockerfileText, StepFailure};
+use super::forms::Forms;
 use super::input::{self, Input, InputError};
-use super::layers::LayerJobs;
+use super::layers::{How, LayerJobs};
 use super::planning::{self, Planned};
 use super::{elsewhere, findings, history, lock, outputs};
 use crate::agent::Agents;
@@ -127,7 +128,8 @@ impl Build<'_> {
         let graph = Arc::new(planned.graph);
         let targets: Vec<VertexId> = graph.images.iter().map(|plan| plan.vertex).collect();
         let packed = if outputs::need_layers(request) { &targets[..] } else { &[] };
-        let jobs = LayerJobs::new(store.clone(), request.source_date_epoch, privileged, &graph, packed);
+        let how = How { epoch: request.source_date_epoch, privileged, forms: Forms::of(&request.outputs)? };
+        let jobs = LayerJobs::new(store.clone(), how, &graph, packed);
         let around = Surroundings {
             store: store.clone(),
             bases: Arc::clone(bases),

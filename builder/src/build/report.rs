@@ -25,7 +25,7 @@ pub struct BuiltImage {
     pub platforms: Vec<Platform>,
     /// The image ID: the digest of its config; of an index, the digest of that.
     pub id: Digest,
-    /// Its manifest or index, as the last output of it into the store or a registry wrote it.
+    /// Its manifest or index, as the last output into the store or a registry wrote it; without one, the last archive.
     pub top: Descriptor,
     /// The names it was given, familiar form.
     pub names: Vec<String>,

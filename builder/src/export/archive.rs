@@ -4,7 +4,7 @@ use super::ExportError;
 use super::prepare::Inflating;
 use crate::store::{Store, StoreError};
 use registry_client::descriptor::Descriptor;
-use registry_client::digest::{DiffId, Digest};
+use registry_client::digest::DiffId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -71,16 +71,29 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
 /// Reads a blob of the store; the end is an error when the bytes were not those of its digest and size.
 pub(super) struct Verified<R> {
     inner: R,
-    hasher: Option<crate::store::Hasher>,
+    check: Check,
     descriptor: Descriptor,
     store: Store,
+}
+
+/// What is compared at the end.
+enum Check {
+    /// Digest and size.
+    Digest(crate::store::Hasher),
+    /// The size, of which so much was read: this process has just hashed the bytes when it wrote them.
+    Length(u64),
+    /// Nothing any more.
+    Done,
 }
 
 impl Verified<File> {
     pub(super) fn open(store: &Store, descriptor: &Descriptor) -> Result<Self, ExportError> {
         let inner = store.blobs().open(&descriptor.digest)?;
-        let hasher = Some(crate::store::Hasher::like(&descriptor.digest));
-        Ok(Self { inner, hasher, descriptor: descriptor.clone(), store: store.clone() })
+        let check = match store.blobs().is_fresh(&descriptor.digest) {
+            true => Check::Length(0),
+            false => Check::Digest(crate::store::Hasher::like(&descriptor.digest)),
+        };
+        Ok(Self { inner, check, descriptor: descriptor.clone(), store: store.clone() })
     }
 }
 
@@ -95,7 +108,9 @@ impl<R: Read> Verified<R> {
 
 impl<R: Read> Read for Verified<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(hasher) = &mut self.hasher else { return Ok(0) };
+        if matches!(self.check, Check::Done) {
+            return Ok(0);
+        }
         let read = match self.inner.read(buffer) {
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Err(e),
@@ -105,15 +120,29 @@ impl<R: Read> Read for Verified<R> {
                 return Err(io::Error::other(ExportError::Store(error)));
             }
         };
-        hasher.update(&buffer[..read]);
-        if hasher.bytes() > self.descriptor.size {
+        let bytes = match &mut self.check {
+            Check::Digest(hasher) => {
+                hasher.update(&buffer[..read]);
+                hasher.bytes()
+            }
+            Check::Length(bytes) => {
+                *bytes += read as u64;
+                *bytes
+            }
+            Check::Done => 0,
+        };
+        if bytes > self.descriptor.size {
             return Err(self.damaged());
         }
         if read > 0 || buffer.is_empty() {
             return Ok(read);
         }
-        let end: Option<(Digest, u64)> = self.hasher.take().map(crate::store::Hasher::finish);
-        if end == Some((self.descriptor.digest, self.descriptor.size)) { Ok(0) } else { Err(self.damaged()) }
+        let right = match std::mem::replace(&mut self.check, Check::Done) {
+            Check::Digest(hasher) => hasher.finish() == (self.descriptor.digest, self.descriptor.size),
+            Check::Length(_) => bytes == self.descriptor.size,
+            Check::Done => true,
+        };
+        if right { Ok(0) } else { Err(self.damaged()) }
     }
 }
 

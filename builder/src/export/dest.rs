@@ -1,6 +1,7 @@
 //! Where exports go: files that appear whole or not at all.
 
 use super::ExportError;
+use crate::write_behind::WriteBehind;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -31,8 +32,9 @@ pub fn write_file(
     }
     // A link is followed: the file it names is the one to replace.
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut temporary = beside(path)?;
-    write(temporary.as_file_mut()).map_err(|e| name_stream(e, path))?;
+    let temporary = beside(path)?;
+    let file = temporary.as_file().try_clone().map_err(|e| failed("write", path, e))?;
+    write(&mut WriteBehind::new(file)).map_err(|e| name_stream(e, path))?;
     publish(temporary, path)
 }
 
@@ -91,8 +93,9 @@ impl Directory {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| failed("create", parent, e))?;
         }
-        let mut temporary = beside(&path)?;
-        io::copy(bytes, temporary.as_file_mut())
+        let temporary = beside(&path)?;
+        let file = temporary.as_file().try_clone().map_err(|e| failed("write", &path, e))?;
+        io::copy(bytes, &mut WriteBehind::new(file))
             .map_err(|e| name_stream(ExportError::from_stream(e), &path))?;
         publish(temporary, &path)
     }

@@ -26,7 +26,7 @@ pub use dest::write_file;
 pub use docker::docker_archive;
 pub use local::{LocalOptions, LocalStats, local_directory};
 pub use oci::{oci_archive, oci_directory};
-pub use prepare::{Bundle, Options, Package, PackedLayer, Source, prepare};
+pub use prepare::{Bundle, Options, Package, PackedLayer, Source, compressed, prepare, remembered};
 pub use stored::bundle_of;
 pub use tree::{NamedTree, lower_directories, tree_archive};
 

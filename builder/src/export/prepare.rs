@@ -138,7 +138,9 @@ pub fn prepare(store: &Store, image: &StoredImage, options: &Options) -> Result<
         } else if want == Form::Plain {
             inflated(store, layer.diff_id, &layer.descriptor)?
         } else {
-            compressed(store, layer.diff_id, &layer.descriptor, options)?
+            let (compression, threads) = (options.compression, options.threads);
+            let descriptor = compressed(store, layer.diff_id, &layer.descriptor, compression, threads)?;
+            PackedLayer { diff_id: layer.diff_id, descriptor, source: Source::Blob }
         });
     }
     let mut annotations = image.annotations.clone();
@@ -242,7 +244,9 @@ pub(super) fn inflate(
 /// A layer without its compression. The end is an error when it was not the layer.
 pub(super) struct Inflating {
     decoder: Decoder<Verified<std::fs::File>>,
+    /// Not for a blob that is the layer as it is: that is verified.
     hasher: Option<Digester>,
+    ended: bool,
     diff_id: DiffId,
 }
 
@@ -250,23 +254,29 @@ impl Inflating {
     pub(super) fn open(store: &Store, diff_id: DiffId, from: &Descriptor) -> Result<Self, ExportError> {
         let blob = Verified::open(store, from)?;
         let decoder = Decoder::detect(blob).map_err(|e| broken(diff_id, "decompressed", e))?;
-        Ok(Self { decoder, hasher: Some(Digester::new()), diff_id })
+        let hasher = (from.digest != diff_id.0).then(Digester::new);
+        Ok(Self { decoder, hasher, ended: false, diff_id })
     }
 }
 
 impl Read for Inflating {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(hasher) = &mut self.hasher else { return Ok(0) };
+        if self.ended {
+            return Ok(0);
+        }
         match self.decoder.read(buffer) {
-            Ok(0) if !buffer.is_empty() => {}
+            Ok(0) if !buffer.is_empty() => self.ended = true,
             Ok(read) => {
-                hasher.update(&buffer[..read]);
+                if let Some(hasher) = &mut self.hasher {
+                    hasher.update(&buffer[..read]);
+                }
                 return Ok(read);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Err(e),
             Err(e) => return Err(io::Error::other(broken(self.diff_id, "decompressed", e))),
         }
-        let found = DiffId(self.hasher.take().unwrap_or_default().finish());
+        let Some(hasher) = self.hasher.take() else { return Ok(0) };
+        let found = DiffId(hasher.finish());
         if found == self.diff_id {
             return Ok(0);
         }
@@ -282,43 +292,46 @@ fn broken(diff_id: DiffId, action: &'static str, error: io::Error) -> ExportErro
     }
 }
 
-/// The layer compressed as wanted: a form that is remembered, or a new one.
-fn compressed(
+/// The layer as it was compressed so before, in the store. What came from elsewhere does not tell its level: it serves those
+/// who take the default.
+pub fn remembered(store: &Store, diff_id: DiffId, compression: Compression) -> Option<Descriptor> {
+    let fits = |blob: &LayerBlob| {
+        Form::of(&blob.media_type) == Form::from(compression)
+            && blob.level.or(compression.default_level()) == compression.level()
+    };
+    let blob = store.layers().blobs_of(diff_id).into_iter().find(fits)?;
+    Some(Descriptor::new(blob.media_type, blob.digest, blob.size))
+}
+
+/// The layer in the blob `from`, compressed as wanted and in the store: a form that is remembered, or a new one.
+/// `threads` is how many compress.
+///
+/// # Errors
+/// When the blob is missing or damaged, or there is no space.
+pub fn compressed(
     store: &Store,
     diff_id: DiffId,
     from: &Descriptor,
-    options: &Options,
-) -> Result<PackedLayer, ExportError> {
-    let compression = options.compression;
-    let (level, default) = match compression {
-        Compression::None => (0, 0),
-        Compression::Gzip { level } => (level, Compression::GZIP_LEVEL),
-        Compression::Zstd { level } => (level, Compression::ZSTD_LEVEL),
-    };
-    // What came from elsewhere does not tell its level: it serves those who did not ask for one.
-    let fits = |blob: &LayerBlob| {
-        Form::of(&blob.media_type) == Form::from(compression)
-            && blob.level.map_or(level == default, |known| known == level)
-    };
-    let packed = |descriptor| PackedLayer { diff_id, descriptor, source: Source::Blob };
-    let known = || store.layers().blobs_of(diff_id).into_iter().find(fits);
-    let described = |b: LayerBlob| packed(Descriptor::new(b.media_type, b.digest, b.size));
-    if let Some(blob) = known() {
-        return Ok(described(blob));
+    compression: Compression,
+    threads: NonZeroUsize,
+) -> Result<Descriptor, ExportError> {
+    let known = || remembered(store, diff_id, compression);
+    if let Some(known) = known() {
+        return Ok(known);
     }
     let _lock = store.lock("compress", &format!("{diff_id} {compression:?}"))?;
-    if let Some(blob) = known() {
-        return Ok(described(blob));
+    if let Some(known) = known() {
+        return Ok(known);
     }
     let blob = store.blobs().writer()?;
     let compressing = |e| broken(diff_id, "compressed", e);
-    let mut encoder = Encoder::new(blob, compression, options.threads).map_err(compressing)?;
+    let mut encoder = Encoder::new(blob, compression, threads).map_err(compressing)?;
     let mut reader = Inflating::open(store, diff_id, from)?;
     io::copy(&mut reader, &mut encoder).map_err(compressing)?;
     let info = encoder.finish().map_err(compressing)?.commit(None)?;
     let descriptor = Descriptor::new(compression.oci_media_type(), info.digest, info.size);
-    remember(store, diff_id, &descriptor, Some(level))?;
-    Ok(packed(descriptor))
+    remember(store, diff_id, &descriptor, compression.level())?;
+    Ok(descriptor)
 }
 
 fn remember(

@@ -4,12 +4,14 @@ use super::Store;
 use super::document;
 use super::error::{At, StoreError};
 use super::hasher::Hasher;
+use crate::write_behind::WriteBehind;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 /// A blob that is in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,16 @@ impl Blobs {
         }
     }
 
+    /// Whether the bytes of the blob came in by this process, which hashed them on the way: reading them again, to see
+    /// whether the disk kept them, is of no use so soon.
+    pub fn is_fresh(&self, digest: &Digest) -> bool {
+        self.hashed().contains(digest)
+    }
+
+    fn hashed(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<Digest>> {
+        self.store.shared.hashed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads a small document, verified.
     ///
     /// # Errors
@@ -123,6 +135,7 @@ impl Blobs {
 
     /// Moves a blob that turned out to be damaged to the garbage; gives the error that says so.
     pub(crate) fn set_aside(&self, digest: &Digest) -> Result<StoreError, StoreError> {
+        self.hashed().remove(digest);
         self.store.discard(&self.path(digest))?;
         Ok(StoreError::Damaged { digest: *digest })
     }
@@ -154,7 +167,7 @@ impl Blobs {
     fn start(&self, hasher: Hasher, limit: Option<u64>) -> Result<BlobWriter, StoreError> {
         let path = self.store.scratch("blob")?;
         let file = File::create_new(&path).at("create", &path)?;
-        let file = BufWriter::with_capacity(128 << 10, file);
+        let file = BufWriter::with_capacity(128 << 10, WriteBehind::new(file));
         Ok(BlobWriter { store: self.store.clone(), path, file: Some(file), hasher, limit })
     }
 
@@ -163,10 +176,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn unhashed(&self) -> Result<(File, UnhashedBlob), StoreError> {
+    pub fn unhashed(&self) -> Result<(impl Write + Send + use<>, UnhashedBlob), StoreError> {
         let path = self.store.scratch("blob")?;
         let file = File::create_new(&path).at("create", &path)?;
-        Ok((file, UnhashedBlob { store: self.store.clone(), path }))
+        Ok((WriteBehind::new(file), UnhashedBlob { store: self.store.clone(), path }))
     }
 
     /// Stores `bytes`.
@@ -189,6 +202,7 @@ impl Blobs {
     /// # Errors
     /// When it cannot be moved.
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.hashed().remove(digest);
         self.store.discard(&self.path(digest))
     }
 
@@ -233,7 +247,7 @@ pub enum CopyError {
 pub struct BlobWriter {
     store: Store,
     path: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: Option<BufWriter<WriteBehind>>,
     hasher: Hasher,
     limit: Option<u64>,
 }
@@ -257,7 +271,7 @@ impl BlobWriter {
         let (digest, size) = std::mem::take(&mut self.hasher).finish();
         if let Some(mut file) = self.file.take() {
             file.flush().at("write", &self.path).map_err(|e| e.wanting(Some(size)))?;
-            file.get_ref().sync_data().at("sync", &self.path)?;
+            file.get_ref().file().sync_data().at("sync", &self.path)?;
         }
         let path = std::mem::take(&mut self.path);
         Ok(FinishedBlob { store: self.store.clone(), path, info: BlobInfo { digest, size } })
@@ -395,6 +409,7 @@ impl FinishedBlob {
             other => other,
         }
         .at("write", &path)?;
+        blobs.hashed().insert(digest);
         Ok(self.info)
     }
 }

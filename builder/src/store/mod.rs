@@ -79,11 +79,12 @@ pub use space::{Item, Kept, Kind};
 use crate::rootfs::{Owners, XattrFlavor};
 use document::Durability;
 use error::At;
+use registry_client::digest::Digest;
 use rustix::fs::FlockOperation;
 use scratch::Scratch;
 use serde::{Deserialize, Serialize};
 use stamp::Boots;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -149,6 +150,8 @@ struct Shared {
     scratch: Mutex<Option<Arc<Scratch>>>,
     /// Snapshots that were looked at.
     known: Mutex<HashMap<SnapshotId, Snapshot>>,
+    /// Blobs whose bytes this process has hashed on their way in.
+    hashed: Mutex<HashSet<Digest>>,
     boots: Boots,
     /// Something was made since the last sync.
     unsynced: AtomicBool,
@@ -187,6 +190,7 @@ impl Store {
                 owners: opener.owners,
                 scratch: Mutex::default(),
                 known: Mutex::default(),
+                hashed: Mutex::default(),
                 boots,
                 unsynced: AtomicBool::new(false),
                 lock,

@@ -150,6 +150,19 @@ fn a_damaged_blob_is_set_aside_and_can_come_again() {
 }
 
 #[test]
+fn a_blob_is_fresh_for_who_wrote_it() {
+    let (dir, store) = temporary();
+    let blob = store.blobs().insert(b"bytes").unwrap().digest;
+    assert!(store.blobs().is_fresh(&blob) && store.clone().blobs().is_fresh(&blob));
+    // Who finds it there has not seen its bytes.
+    let other = Store::open(&dir.path().join("store"), XattrFlavor::Trusted).unwrap();
+    other.blobs().insert(b"bytes").unwrap();
+    assert!(!other.blobs().is_fresh(&blob));
+    store.blobs().set_aside(&blob).unwrap();
+    assert!(!store.blobs().is_fresh(&blob));
+}
+
+#[test]
 fn records_give_back_what_was_put() {
     let (_dir, store) = temporary();
     let records = store.records();

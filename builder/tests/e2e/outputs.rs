@@ -6,9 +6,11 @@ use crate::support::lab::{Lab, as_everyone, entries};
 use crate::support::registry::Registry;
 use crate::support::tools::{run, tool};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 const TOOLS: &[&str] =
     &["docker-registry", image::TOOLS[0], image::TOOLS[1], "podman", bases::TOOLS[1], bases::TOOLS[2]];
@@ -213,6 +215,78 @@ as_everyone!(the_same_bytes_again, TOOLS, |lab| {
         digests.insert(seen);
     }
     assert_eq!(digests.len(), 1, "two stores made two images: {digests:?}");
+});
+
+/// The blobs of the lab's store that hold a layer, by their digests: how each is stored, and when that was.
+fn layer_blobs(store: &Path) -> BTreeMap<String, (&'static str, SystemTime)> {
+    let directory = store.join("blobs/sha256");
+    let kind = |name: &String| {
+        let path = directory.join(name);
+        let mut start = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(512).read_to_end(&mut start))
+            .expect("a blob can be read");
+        let kind = match start[..] {
+            [0x1f, 0x8b, ..] => "gzip",
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+            [b'{', ..] => return None,
+            _ => "tar",
+        };
+        Some((kind, fs::metadata(&path).and_then(|found| found.modified()).expect("a time")))
+    };
+    entries(&directory).into_iter().filter_map(|name| Some((name.clone(), kind(&name)?))).collect()
+}
+
+as_everyone!(layers_have_the_forms_that_are_wanted, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY f /f\nCOPY small /small\n");
+    lab.file("context/f", "content\n".repeat(400_000));
+    lab.file("context/small", "content\n");
+    let built = |store: &str, arguments: &[&str]| {
+        let store = lab.directory(store);
+        let mut command = lab.command(["build", "--progress=plain"]);
+        run(command
+            .args(arguments)
+            .arg(&context)
+            .env("SLIPWAY_ROOT", &store)
+            .env("SOURCE_DATE_EPOCH", "1600000000"));
+        layer_blobs(&store)
+    };
+    let kinds = |blobs: &BTreeMap<String, (&'static str, SystemTime)>| {
+        let mut kinds: Vec<_> = blobs.values().map(|(kind, _)| *kind).collect();
+        kinds.sort_unstable();
+        kinds.join(" ")
+    };
+    let archive = |name: &str| lab.path(format!("home/{name}.tar"));
+    let oci = |name: &str, more: &str| format!("type=oci,dest={}{more}", archive(name).display());
+    let bytes = |name: &str| fs::read(archive(name)).expect("the archive was written");
+
+    // The store alone compresses nothing; an archive alone leaves no tar behind.
+    assert_eq!(kinds(&built("plain", &["-t", "app:1"])), "tar tar");
+    let metadata = lab.path("home/metadata.json");
+    let first = built("packed", &["-o", &oci("first", ""), "--metadata-file", path(&metadata)]);
+    assert_eq!(kinds(&first), "gzip gzip");
+    let index = run(tool("tar").arg("-xOf").arg(archive("first")).arg("index.json"));
+    let digest = json(&metadata)["containerimage.digest"].as_str().expect("a digest").to_owned();
+    assert!(index.contains(&digest), "{digest} is not in {index}");
+    // A second one, and a push, take what is there.
+    let reference = registry.reference("out/app:1");
+    assert_eq!(built("packed", &["-o", &oci("second", "")]), first);
+    assert_eq!(built("packed", &["-t", &reference, "--push"]), first);
+    assert!(bytes("first") == bytes("second"));
+    // From the tar that was there first comes the same; and the tar comes again when it is wanted.
+    assert_eq!(kinds(&built("plain", &["-o", &oci("later", "")])), "gzip gzip tar tar");
+    assert!(bytes("first") == bytes("later"));
+    assert_eq!(kinds(&built("packed", &["-t", "app:1"])), "gzip gzip tar tar");
+    // Each output gets its own.
+    let (zstd, least) = (oci("zstd", ",compression=zstd"), oci("least", ",compression-level=1"));
+    let several =
+        built("several", &["-o", &zstd, "-o", &least, "-o", "type=image,name=app:1,compression=gzip"]);
+    assert_eq!(kinds(&several), "gzip gzip gzip gzip tar tar zstd zstd");
+    let index = json(&lab.path("several/index.json"));
+    let digest = index["manifests"][0]["digest"].as_str().expect("the image has a digest");
+    let manifest = json(&lab.path("several/blobs").join(digest.replace(':', "/")));
+    assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
 });
 
 as_everyone!(the_store_is_a_layout, TOOLS, |lab| {

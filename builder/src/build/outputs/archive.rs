@@ -2,25 +2,26 @@
 
 use super::super::BuildError;
 use super::load::load;
-use super::{GZIP, Kept, Made, failed};
+use super::{Kept, Made, failed};
 use crate::blocking::blocking;
 use crate::export;
-use crate::layer::Compression;
 use crate::request::{Output, OutputKind};
+use registry_client::descriptor::Descriptor;
 use registry_client::reference::Reference;
 use std::io::Write;
 
 impl Made<'_> {
-    /// Writes it.
+    /// Writes it; says what its names point to.
     pub(super) async fn archive(
         &self,
         output: &Output,
         kept: &Kept,
         names: &[Reference],
-    ) -> Result<(), BuildError> {
+    ) -> Result<Descriptor, BuildError> {
         let docker = output.kind == OutputKind::Docker;
-        let (what, compression) = if docker { ("docker", Compression::None) } else { ("oci", GZIP) };
-        let bundle = self.bundle(output, kept, compression, names).await?;
+        let what = if docker { "docker" } else { "oci" };
+        let bundle = self.bundle(output, kept, names).await?;
+        let top = bundle.top().descriptor.clone();
         let (store, output) = (self.store.clone(), output.clone());
         let path = self.environment.path.clone();
         let standard_output = self.environment.standard_output;
@@ -42,5 +43,6 @@ impl Made<'_> {
             }
         })
         .await
+        .map(|()| top)
     }
 }

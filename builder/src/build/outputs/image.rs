@@ -1,8 +1,9 @@
 //! `type=image` and `type=registry`: names in the store, and the registry when it is pushed.
 
 use super::super::BuildError;
+use super::super::forms::compression;
 use super::super::planning::{chain, extra_step};
-use super::{GZIP, Kept, Made, failed};
+use super::{Kept, Made, failed};
 use crate::bases::Source;
 use crate::blocking::blocking;
 use crate::environment::Environment;
@@ -36,7 +37,10 @@ impl Made<'_> {
         names: &[Reference],
     ) -> Result<Descriptor, BuildError> {
         if !output.push {
-            let plain = output.annotations.is_empty() && output.is_oci();
+            let plain = output.annotations.is_empty()
+                && output.is_oci()
+                && !output.force_compression
+                && compression(output)? == Compression::None;
             let top = if plain { kept.top.clone() } else { self.in_the_form_of(output, kept).await? };
             self.name(output, &top, names)?;
             return Ok(top);
@@ -56,7 +60,7 @@ impl Made<'_> {
         let own = output.insecure.then(|| insecure_client(self.environment, names));
         let client = own.as_ref().unwrap_or(self.client);
         let result = async {
-            let bundle = self.settled(self.bundle(output, kept, GZIP, names).await?).await?;
+            let bundle = self.settled(self.bundle(output, kept, names).await?).await?;
             let mount = self.mount_from(&bundle, names);
             let asked = Instant::now();
             // Who asks for media types, or for annotations, gets them or an error.
@@ -100,7 +104,7 @@ impl Made<'_> {
 
     /// The result in the store with annotations or other media types.
     async fn in_the_form_of(&self, output: &Output, kept: &Kept) -> Result<Descriptor, BuildError> {
-        let bundle = self.settled(self.bundle(output, kept, Compression::None, &[]).await?).await?;
+        let bundle = self.settled(self.bundle(output, kept, &[]).await?).await?;
         Ok(bundle.top().descriptor.clone())
     }
 

@@ -14,8 +14,9 @@ mod image;
 mod load;
 mod results;
 
+use super::forms::compression;
 use super::image::{Assembled, assembled, positions};
-use super::layers::LayerJobs;
+use super::layers::{LayerJobs, threads};
 use super::{BuildError, BuiltImage};
 use crate::bases::Bases;
 use crate::blocking::blocking;
@@ -23,9 +24,8 @@ use crate::environment::Environment;
 use crate::export::{self, Bundle};
 use crate::graph::{Graph, ImagePlan, VertexId};
 use crate::image::{Dialect, StoredImage, index, keep};
-use crate::layer::Compression;
 use crate::progress::Progress;
-use crate::request::{AnnotationPlace, BuildRequest, CompressionKind, Output, OutputKind};
+use crate::request::{AnnotationPlace, BuildRequest, Output, OutputKind};
 use crate::solve::Solved;
 use crate::steps::{Cause, Rootfs, StepWorker};
 use crate::store::Store;
@@ -33,10 +33,6 @@ use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
 use registry_client::reference::Reference;
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-
-/// How layers go out when nobody says otherwise.
-const GZIP: Compression = Compression::Gzip { level: Compression::GZIP_LEVEL };
 
 /// The names of each output, in order, checked before anything runs.
 pub(super) struct Names(Vec<Vec<Reference>>);
@@ -130,7 +126,9 @@ impl Made<'_> {
             size: kept.size,
             layers: kept.images.iter().map(|image| image.layers.len()).sum(),
         });
-        for (output, names) in outputs(self.request).iter().zip(&names.0) {
+        let outputs = outputs(self.request);
+        let is_kept = outputs.iter().any(|output| output.kind == OutputKind::Image);
+        for (output, names) in outputs.iter().zip(&names.0) {
             match (&kept, output.kind) {
                 (_, OutputKind::CacheOnly) => {}
                 (_, OutputKind::Tar | OutputKind::Local) => self.files(output, &parts).await?,
@@ -145,7 +143,12 @@ impl Made<'_> {
                         built.top = top;
                     }
                 }
-                (Some(kept), _) => self.archive(output, kept, names).await?,
+                (Some(kept), _) => {
+                    let top = self.archive(output, kept, names).await?;
+                    if let Some(built) = built.as_mut().filter(|_| !is_kept) {
+                        built.top = top;
+                    }
+                }
             }
         }
         self.result_files(built.as_ref())?;
@@ -184,15 +187,9 @@ impl Made<'_> {
     }
 
     /// The result in the form an output wants.
-    async fn bundle(
-        &self,
-        output: &Output,
-        kept: &Kept,
-        default: Compression,
-        names: &[Reference],
-    ) -> Result<Bundle, BuildError> {
+    async fn bundle(&self, output: &Output, kept: &Kept, names: &[Reference]) -> Result<Bundle, BuildError> {
         let dialect = if output.is_oci() { Dialect::Oci } else { Dialect::Docker };
-        let compression = compression(output, default)?;
+        let compression = compression(output)?;
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let (store, images, output) = (self.store.clone(), kept.images.clone(), output.clone());
         let several = self.request.multi_platform;
@@ -235,21 +232,6 @@ impl Kept {
             _ => self.top.digest,
         }
     }
-}
-
-/// The compression that an output asks for.
-fn compression(output: &Output, default: Compression) -> Result<Compression, BuildError> {
-    let level = output.compression_level.map(i64::from);
-    let chosen = match (output.compression, default) {
-        (Some(CompressionKind::Uncompressed), _) | (None, Compression::None) => Ok(Compression::None),
-        (Some(CompressionKind::Gzip), _) | (None, Compression::Gzip { .. }) => Compression::gzip(level),
-        (Some(CompressionKind::Zstd), _) | (None, Compression::Zstd { .. }) => Compression::zstd(level),
-    };
-    chosen.map_err(failed("image"))
-}
-
-fn threads() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// An output cannot be written.

@@ -74,6 +74,23 @@ impl Compression {
         Ok(Self::Zstd { level })
     }
 
+    /// The level; `None` for no compression.
+    pub fn level(self) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::Gzip { level } | Self::Zstd { level } => Some(level),
+        }
+    }
+
+    /// The level that is taken when nobody says which.
+    pub fn default_level(self) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::Gzip { .. } => Some(Self::GZIP_LEVEL),
+            Self::Zstd { .. } => Some(Self::ZSTD_LEVEL),
+        }
+    }
+
     /// What is appended to the media type of a plain OCI layer.
     pub fn media_type_suffix(self) -> &'static str {
         match self {
