@@ -9,7 +9,7 @@
 #   --runs N                     before these: another number of repetitions
 #   --page DIRECTORY             before these: writes page and chart of the rows there
 #
-# Needs root, 14 GiB in /var/tmp, and the user that test.sh makes; installs by apt what it compares with.
+# Needs root, 12 GiB in /var/tmp, and the user that test.sh makes; installs by apt what it compares with.
 # A repetition that must start cold gets a store that was never used. Directories with many files are deleted at the end
 # only, because some file systems are slow for minutes after that; those with few and large files at once, for room.
 set -euo pipefail
