@@ -24,6 +24,11 @@ impl Canceller {
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }
+
+    /// Waits until nobody is left who could be asked.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
 }
 
 impl Cancellation {
@@ -77,6 +82,16 @@ mod tests {
         // What was asked stays asked.
         drop(canceller);
         one.cancelled().await;
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_asks_learns_when_nobody_is_left() {
+        let (canceller, one) = channel();
+        let two = one.or(&Cancellation::never());
+        drop(one);
+        assert!(timeout(Duration::from_millis(1), canceller.closed()).await.is_err());
+        drop(two);
+        canceller.closed().await;
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -175,6 +175,9 @@ pub enum Failure {
     /// The surroundings do not do.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// Ctrl-C.
+    #[error("stopped")]
+    Stopped,
     /// Standard output or the runtime.
     #[error(transparent)]
     Io(#[from] io::Error),

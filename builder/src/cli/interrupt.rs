@@ -1,11 +1,13 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks the build to stop, the second does not ask.
 
-use crate::cancel::Canceller;
+use super::failure::Failure;
+use crate::cancel::{self, Canceller};
 use crate::progress::Progress;
 use std::io;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens from now on, until the program ends.
+/// Listens from now on, as long as somebody may be asked to stop.
 ///
 /// It has a thread of its own, so that it hears a signal even when every thread of the build is busy.
 ///
@@ -28,10 +30,16 @@ pub fn watch(canceller: Canceller, progress: Progress) -> io::Result<()> {
                 else => std::future::pending().await,
             }
         };
-        next().await;
+        tokio::select! {
+            _ = next() => {}
+            () = canceller.closed() => return,
+        }
         canceller.cancel();
         progress.warn("stopping; interrupt again to stop at once");
-        let second = next().await;
+        let second = tokio::select! {
+            second = next() => second,
+            () = canceller.closed() => return,
+        };
         // The shells' convention for a program that a signal ended.
         std::process::exit(128 + second.as_raw_value());
     };
@@ -55,4 +63,28 @@ fn is_ignored(signal: SignalKind) -> bool {
         now.assume_init()
     };
     now.sa_sigaction == libc::SIG_IGN
+}
+
+/// Runs `work` to its end; or until Ctrl-C or SIGTERM comes: then it is dropped where it waits, which removes its temporary
+/// files and closes its connections.
+///
+/// # Errors
+/// [`Failure::Stopped`], and those of `work`.
+pub fn until_stopped<T>(
+    runtime: Runtime,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let (canceller, cancellation) = cancel::channel();
+    watch(canceller, Progress::none())?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = cancellation.cancelled() => Err(Failure::Stopped),
+        }
+    });
+    if matches!(result, Err(Failure::Stopped)) {
+        // A thread may be looking up a name, or compressing; nobody waits for that.
+        runtime.shutdown_background();
+    }
+    result
 }

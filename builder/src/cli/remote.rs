@@ -2,6 +2,7 @@
 
 use super::display::{self, Display};
 use super::failure::{Failure, UsageError};
+use super::interrupt;
 use super::local::{self, Found};
 use super::style::Style;
 use crate::bases::{Bases, Resolved, Source};
@@ -13,7 +14,6 @@ use crate::store::Store;
 use registry_client::descriptor::Descriptor;
 use registry_client::platform::Platform;
 use registry_client::reference::{DEFAULT_REGISTRY, Reference};
-use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub fn fetch(
 ) -> Result<Fetched, Failure> {
     let shown = name.map_or_else(|| "image".to_owned(), local::familiar);
     let mode = display::mode(None, false, environment, io::stderr().is_terminal())?;
-    shown_as(Display::new(mode, style), &format!("fetching {shown}"), async |progress, step| {
+    shown_as(Display::new(mode, style), &format!("fetching {shown}"), Some(store), async |progress, step| {
         let client = registry::client(environment);
         let bases = Arc::new(Bases::new(store.clone(), client, progress.clone()));
         let image = match (found, name) {
@@ -90,13 +90,15 @@ fn of_store(store: &Store, descriptor: &Descriptor, platform: &Platform) -> Resu
     })
 }
 
-/// Runs one piece of work on the network, displayed as a step called `name`.
+/// Runs one piece of work on the network, displayed as a step called `name`, until it is done or the user stops it. What
+/// it leaves under `tmp/` of `store` is removed then.
 ///
 /// # Errors
-/// What `work` says; when there is no runtime to be had.
+/// What `work` says; [`Failure::Stopped`]; when there is no runtime to be had.
 pub fn shown_as<T>(
     display: Display,
     name: &str,
+    store: Option<&Store>,
     work: impl AsyncFnOnce(&Progress, StepId) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let progress = display.sink().map_or_else(Progress::none, Progress::new);
@@ -105,22 +107,26 @@ pub fn shown_as<T>(
     progress.send(Event::Started { step });
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(work(&progress, step));
+    let result = interrupt::until_stopped(runtime, work(&progress, step));
     let elapsed = started.elapsed();
     progress.send(match &result {
         Ok(_) => Event::Finished { step, elapsed },
         Err(error) => Event::Failed { step, elapsed, error: error.to_string() },
     });
     display.close();
+    if let (Err(Failure::Stopped), Some(store)) = (&result, store) {
+        store.clear_scratch();
+    }
     result
 }
 
-/// Runs a conversation with a registry to its end. One thread does: most of it is waiting.
+/// Runs a conversation with a registry to its end, or until the user stops it. One thread does: most of it is waiting.
 ///
 /// # Errors
-/// When there is no runtime to be had.
-pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+/// What `work` says; [`Failure::Stopped`]; when there is no runtime to be had.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    interrupt::until_stopped(runtime, work)
 }
 
 #[cfg(test)]

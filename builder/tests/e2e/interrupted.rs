@@ -1,7 +1,8 @@
 //! Builds that are stopped half-way.
 
 use crate::support::bases;
-use crate::support::lab::{Lab, Serving, as_everyone, processes};
+use crate::support::lab::{Lab, Serving, as_everyone, entries, processes};
+use crate::support::proxy::Proxy;
 use crate::support::registry::Registry;
 use crate::support::tools::{run, tool};
 use rustix::process::Signal;
@@ -105,4 +106,63 @@ as_everyone!(while_it_waits_for_a_pipe, &[], |lab| {
     assert_eq!(build.wait(), Some(0), "{}", build.printed());
     assert!(build.printed().contains("COPY Dockerfile /by-pipe"), "{}", build.printed());
     lab.assert_nothing_left();
+});
+
+/// Stops a command that waits for a registry, once it says `waits`: it ends at once, and leaves nothing.
+fn stopped(lab: &Lab, arguments: &[&str], input: Option<&str>, waits: &str) {
+    let mut verb = match input {
+        Some(input) => Serving::reading(lab, arguments, input),
+        None => Serving::start(lab, arguments),
+    };
+    match waits {
+        // It says nothing while it waits.
+        "" => sleep(Duration::from_secs(1)),
+        waits => verb.wait_for(waits),
+    }
+    sleep(Duration::from_millis(200));
+    let asked = Instant::now();
+    verb.signal(Signal::INT);
+    let status = if arguments[0] == "run" { 125 } else { 1 };
+    assert_eq!(verb.wait(), Some(status), "{arguments:?}: {}", verb.printed());
+    // A fifth of a second on an idle machine; the timeouts of a registry take a minute.
+    assert!(asked.elapsed() < Duration::from_secs(2), "{arguments:?} takes {:?}", asked.elapsed());
+    assert!(verb.printed().ends_with("error: stopped\n"), "{arguments:?}: {}", verb.printed());
+    assert_eq!(entries(&lab.store().join("tmp")), [""; 0], "{arguments:?}");
+    lab.assert_nothing_left();
+}
+
+as_everyone!(while_a_registry_is_silent, TOOLS, |lab| {
+    let registry = Registry::with_password(&lab.path("docker"), "someone", "opensesame");
+    let open = Registry::start(&lab.path("home"));
+    // A layer that cannot be compressed, so that the silence comes in the middle of it.
+    let mut state = 1_u64;
+    let noise: Vec<u8> = (0..3_000_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .collect();
+    lab.file("context/noise", noise);
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY noise /\n");
+    let there = open.reference("app:1");
+    lab.build(["--push", "-t", &there, context.to_str().expect("the path is text")]);
+
+    let silent = Proxy::stalling(open.name(), 1_000_000);
+    let name = silent.reference("app:1");
+    lab.verb(["tag", &there, &silent.reference("new:1")]);
+    stopped(lab, &["push", &silent.reference("new:1")], None, "262.1 kB / 3.0 MB");
+    stopped(lab, &["copy", &name, &open.reference("copied:1")], None, "copying ");
+    lab.verb(["rmi", "-f", &there]);
+    lab.verb(["rmi", "-f", &silent.reference("new:1")]);
+    lab.verb(["prune", "--all", "-f"]);
+    stopped(lab, &["pull", &name], None, " / 3.0 MB");
+    stopped(lab, &["run", &name, "/noise"], None, "fetching ");
+    // It was not kept, and nobody was logged in.
+    lab.verb(["pull", "-q", &there]);
+
+    let mute = Proxy::stalling(registry.name(), 0);
+    let login = ["login", "-u", "someone", "--password-stdin", &mute.name()];
+    stopped(lab, &login, Some("opensesame"), "");
+    assert!(!lab.path("docker/config.json").exists());
+    stopped(lab, &["inspect", "--raw", &mute.reference("app:1")], None, "");
 });

@@ -73,7 +73,7 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("copying {}", source.familiar());
     let moved: Arc<Mutex<Moved>> = Arc::default();
-    let copied = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
+    let copied = remote::shown_as(Display::new(mode, style), &name, None, async |progress, step| {
         let client = registry::client(environment);
         let on_step: OnStep = {
             let (progress, moved) = (progress.clone(), moved.clone());

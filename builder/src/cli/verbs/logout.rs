@@ -21,7 +21,8 @@ pub struct Args {
 /// When a file cannot be written or a helper fails.
 pub fn run(args: &Args, environment: &Environment, out: &mut dyn Write) -> Result<(), Failure> {
     let name = remote::registry_name(&args.registry)?;
-    let places = remote::block_on(registry::credentials(environment).erase(&name))??;
+    let credentials = registry::credentials(environment);
+    let places = remote::block_on(async { Ok(credentials.erase(&name).await?) })?;
     if places.is_empty() {
         writeln!(out, "Not logged in to {name}.")?;
     }

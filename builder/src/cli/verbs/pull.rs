@@ -43,7 +43,7 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     let platform = args.platform.unwrap_or_else(Platform::host);
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("pulling {}", reference.familiar());
-    let image = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
+    let image = remote::shown_as(Display::new(mode, style), &name, Some(&store), async |progress, step| {
         let client = registry::client(environment);
         let bases = Bases::new(store.clone(), client.clone(), progress.clone());
         let pulled = pull(&store, &client, &bases, &reference, &platform, progress, step).await;

@@ -1,5 +1,6 @@
 //! `push`: an image of the store to its registry.
 
+use crate::blocking::blocking;
 use crate::cli::display::{self, Display};
 use crate::cli::failure::Failure;
 use crate::cli::registry_flags::RegistryFlags;
@@ -61,8 +62,14 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     let found = local::find(&store, &args.reference)?;
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("pushing {}", reference.familiar());
-    let digest = remote::shown_as(Display::new(mode, style), &name, async |progress, step| {
-        let bundle = bundle(&store, &found.descriptor, args.platform.as_ref(), &|text| progress.warn(text))?;
+    let digest = remote::shown_as(Display::new(mode, style), &name, Some(&store), async |progress, step| {
+        // Compressing takes long, and must not keep the user from stopping it.
+        let bundle = blocking({
+            let (store, descriptor, progress) = (store.clone(), found.descriptor.clone(), progress.clone());
+            let platform = args.platform.clone();
+            move || bundle(&store, &descriptor, platform.as_ref(), &|text| progress.warn(text))
+        });
+        let bundle = bundle.await?;
         let from = repositories(&store, &found.descriptor, &reference)?;
         let layers = bundle.packages.iter().flat_map(|package| &package.layers);
         let mount = layers.map(|layer| (layer.descriptor.digest, from.clone())).collect();

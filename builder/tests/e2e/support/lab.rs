@@ -315,12 +315,22 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts the program in `lab`.
     pub(crate) fn start(lab: &Lab, arguments: &[&str]) -> Serving {
+        Serving::with(lab, arguments, Stdio::null())
+    }
+
+    /// The same with `input` as its standard input.
+    pub(crate) fn reading(lab: &Lab, arguments: &[&str], input: &str) -> Serving {
+        let file = fs::File::open(lab.file("standard-input", input)).expect("the file was made");
+        Serving::with(lab, arguments, file.into())
+    }
+
+    fn with(lab: &Lab, arguments: &[&str], input: Stdio) -> Serving {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let log = lab.path(format!("serving-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
         let file = fs::File::create(&log).expect("the laboratory is writable");
         let child = lab
             .command(arguments)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone().expect("a file can be opened twice"))
             .stderr(file)
             .spawn()

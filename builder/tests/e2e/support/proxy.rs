@@ -57,6 +57,28 @@ impl Proxy {
         Proxy { address, faults }
     }
 
+    /// Passes on so many bytes of each direction of a connection, and then nothing more, though it stays open.
+    pub(crate) fn stalling(server: String, after: usize) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(&server) else { return };
+                let streams = [(client.try_clone(), server.try_clone()), (Ok(server), Ok(client))];
+                for (from, to) in streams {
+                    let (Ok(from), Ok(to)) = (from, to) else { return };
+                    std::thread::spawn(move || stall(from, to, after).ok());
+                }
+            }
+        });
+        Proxy { address, faults: Arc::default() }
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn name(&self) -> String {
+        self.address.to_string()
+    }
+
     /// `127.0.0.1:port/repository`.
     pub(crate) fn reference(&self, repository: &str) -> String {
         format!("{}/{repository}", self.address)
@@ -105,6 +127,14 @@ fn pass(client: TcpStream, server: &str, fault: Fault) -> std::io::Result<()> {
         Fault::CutAnswer(at) => copy(server, client, Some(at), None),
         Fault::Corrupt(at) => copy(server, client, None, Some(at)),
         _ => copy(server, client, None, None),
+    }
+}
+
+/// Copies so many bytes, and takes no more.
+fn stall(from: TcpStream, mut to: TcpStream, after: usize) -> std::io::Result<()> {
+    std::io::copy(&mut from.take(after as u64), &mut to)?;
+    loop {
+        std::thread::park();
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn run(args: Args, environment: &Environment, out: &mut dyn Write) ->
     let client = registry::client(environment);
     if args.raw || args.config {
         let [reference] = &references[..] else { return Err(UsageError::RawOfSeveral.into()) };
-        let bytes = remote::block_on(raw(&client, reference, args.platform.as_ref(), args.config))??;
+        let bytes = remote::block_on(raw(&client, reference, args.platform.as_ref(), args.config))?;
         return Ok(out.write_all(&bytes)?);
     }
     let platform = args.platform.as_ref();
@@ -41,8 +41,8 @@ pub(super) fn run(args: Args, environment: &Environment, out: &mut dyn Write) ->
         for reference in &references {
             objects.push(object(&client, reference, platform, args.referrers).await?);
         }
-        Ok::<_, Failure>(objects)
-    })??;
+        Ok(objects)
+    })?;
     match &args.format {
         None | Some(Format::Table) => writeln!(out, "{:#}", Value::Array(objects))?,
         Some(format) => format.write(&objects, &[], out)?,

@@ -76,7 +76,7 @@ pub(super) fn run(
     }
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("annotating {}", target.familiar());
-    let digest = remote::shown_as(Display::new(mode, style), &name, async |progress, _| {
+    let digest = remote::shown_as(Display::new(mode, style), &name, None, async |progress, _| {
         let client = registry::client(environment);
         let ParsedManifest::Index(mut index) = client.manifest(&target).await?.parse()? else {
             return Err(Failure::NoIndex(target.familiar()));

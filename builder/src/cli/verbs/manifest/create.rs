@@ -71,7 +71,7 @@ pub(super) fn run(
     let mode = display::mode(None, quiet, environment, io::stderr().is_terminal())?;
     let name = format!("making {}", target.familiar());
     let annotations: BTreeMap<String, String> = args.annotation.into_iter().collect();
-    let (index, pushed) = remote::shown_as(Display::new(mode, style), &name, async |progress, _| {
+    let (index, pushed) = remote::shown_as(Display::new(mode, style), &name, None, async |progress, _| {
         let client = registry::client(environment);
         let base = if args.amend { existing(&client, &target).await? } else { None };
         let mut contributions = Vec::new();
