@@ -58,6 +58,8 @@ fn kebab(name: &str) -> String {
 
 fn text(name: &str, guide: &Guide) -> String {
     let Guide { summary, why, bad, good } = guide;
+    // A carriage return would not be seen.
+    let bad = bad.replace('\r', "\u{240d}");
     let off = if EXPERIMENTAL.contains(&name) { "; it is off unless it is asked for" } else { "" };
     format!(
         "# {name}\n\n{summary}.\n\n{why}\n\n## With this finding\n\n```dockerfile\n{bad}```\n\n## Without\n\n```dockerfile\n{good}```\n\n\

@@ -13,6 +13,7 @@ mod from_as_casing;
 mod from_near_stage;
 mod from_platform_flag_const_disallowed;
 mod guide;
+mod heredoc_carriage_return;
 mod invalid_default_arg_in_from;
 mod invalid_definition_description;
 mod json_args_recommended;
@@ -48,7 +49,7 @@ pub(crate) struct Rule {
     guide: &'static Guide,
 }
 
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     consistent_instruction_casing::RULE,
     duplicate_stage_name::RULE,
     expose_invalid_format::RULE,
@@ -56,6 +57,7 @@ const RULES: [Rule; 20] = [
     from_as_casing::RULE,
     from_near_stage::RULE,
     from_platform_flag_const_disallowed::RULE,
+    heredoc_carriage_return::RULE,
     invalid_default_arg_in_from::RULE,
     invalid_definition_description::RULE,
     json_args_recommended::RULE,
@@ -90,8 +92,14 @@ const GLOBAL_ARGS: [&str; 11] = [
 const EXPERIMENTAL: [&str; 1] = ["InvalidDefinitionDescription"];
 
 /// Rules that BuildKit gives no address for: those that it does not have, and one that it has.
-const NO_ADDRESS: [&str; 5] =
-    ["ArgOverridesEnv", "FromNearStage", "InvalidBaseImagePlatform", "PackageCacheInLayer", "SecretInImage"];
+const NO_ADDRESS: [&str; 6] = [
+    "ArgOverridesEnv",
+    "FromNearStage",
+    "HeredocCarriageReturn",
+    "InvalidBaseImagePlatform",
+    "PackageCacheInLayer",
+    "SecretInImage",
+];
 
 /// After this many findings of one rule the others are not kept: nobody would read them.
 const MAX_FINDINGS: usize = 200;

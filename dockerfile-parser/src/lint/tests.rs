@@ -48,6 +48,22 @@ fn blanks_in_settings() {
 }
 
 #[test]
+fn carriage_returns_in_scripts() {
+    for (text, found) in [
+        ("RUN <<E\r\nset -e\r\nE\r\n", true),
+        ("RUN cat <<E\r\nx\r\nE\r\n", true),
+        ("COPY <<E /x\r\n#!/bin/sh\r\nE\r\n", true),
+        ("ADD --chmod=755 <<E /x\r\n#!/bin/sh\r\nE\r\n", true),
+        ("COPY <<E /x\r\ntext\r\nE\r\n", false),
+        ("RUN <<E\nset -e\nE\n", false),
+        ("RUN set -e\r\n", false),
+    ] {
+        let source = format!("FROM a\n{text}");
+        assert_eq!(rules(&source).contains(&"HeredocCarriageReturn"), found, "{source:?}");
+    }
+}
+
+#[test]
 fn names_near_to_those_of_stages() {
     for (text, near) in [
         ("FROM biuld\n", true),
