@@ -16,6 +16,7 @@ use crate::{
 };
 use reqwest::{Method, header::HeaderMap};
 use std::{fmt, sync::Arc};
+use url::form_urlencoded;
 
 /// Called with the number of bytes of a blob that have passed; it starts again from zero when a push is tried again.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
@@ -89,7 +90,13 @@ impl Client {
                 let asked = asked(reference, action.to_owned());
                 RequestError::Configuration { asked, source: source.into() }
             })?;
-        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| self.place(endpoint, true));
+        let namespace = |endpoint: &Endpoint| {
+            (endpoint.reference.registry() != reference.registry()).then(|| reference.registry().into())
+        };
+        let mirrors = endpoints.mirrors.into_iter().map(|endpoint| {
+            let namespace = namespace(&endpoint);
+            Place { namespace, ..self.place(endpoint, true) }
+        });
         let mirrors = mirrors.filter(|place| !place.registry.is_resting()).collect();
         Ok((mirrors, self.place(endpoints.own, false)))
     }
@@ -101,7 +108,8 @@ impl Client {
 
     fn place(&self, endpoint: Endpoint, mirror: bool) -> Place {
         let Endpoint { reference, insecure } = endpoint;
-        Place { registry: self.transport.registry(reference.registry(), insecure), reference, mirror }
+        let registry = self.transport.registry(reference.registry(), insecure);
+        Place { registry, reference, mirror, namespace: None }
     }
 }
 
@@ -118,6 +126,17 @@ pub(crate) struct Place {
     pub(crate) reference: Reference,
     /// Whether there are other places for the same content.
     pub(crate) mirror: bool,
+    /// Whose content it is, if that is not clear from the registry: a mirror may be one of several registries.
+    pub(crate) namespace: Option<Arc<str>>,
+}
+
+impl Place {
+    /// What a mirror is told of the registry it stands for (distribution-spec, "Registry Proxying"): `?ns=docker.io`, or
+    /// nothing.
+    pub(crate) fn query(&self) -> String {
+        let Some(namespace) = &self.namespace else { return String::new() };
+        format!("?ns={}", form_urlencoded::byte_serialize(namespace.as_bytes()).collect::<String>())
+    }
 }
 
 /// Warns of a mirror that could not give what was asked, once for each of its repositories. One that was asked again and

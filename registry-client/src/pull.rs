@@ -126,7 +126,7 @@ impl Client {
     /// [`Self::resolve`] at one place.
     pub(crate) async fn resolve_at(&self, place: Place) -> Result<Descriptor, PullError> {
         let reference = &place.reference;
-        let call = manifest_call(Method::HEAD, reference, "look up");
+        let call = manifest_call(Method::HEAD, reference, &place.query(), "look up");
         match self.transport.send(&place.registry, &call).await {
             Ok(answer) => {
                 if let Some(descriptor) = described(reference, &answer) {
@@ -176,7 +176,7 @@ impl Client {
 
     pub(crate) async fn manifest_at(&self, place: Place) -> Result<ManifestBytes, PullError> {
         let reference = &place.reference;
-        let call = manifest_call(Method::GET, reference, "get");
+        let call = manifest_call(Method::GET, reference, &place.query(), "get");
         let limit = self.options().manifest_limit;
         let (headers, bytes) = self.transport.fetch(&place.registry, &call, limit).await?;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -263,7 +263,7 @@ fn malformed(reference: &Reference, error: ManifestError) -> PullError {
     PullError::Manifest { reference: reference.to_string(), source: error.into() }
 }
 
-pub(crate) fn manifest_call(method: Method, reference: &Reference, verb: &str) -> Call {
+pub(crate) fn manifest_call(method: Method, reference: &Reference, query: &str, verb: &str) -> Call {
     let mut headers = HeaderMap::new();
     for media_type in ACCEPTED {
         if let Ok(value) = HeaderValue::from_str(media_type.as_str()) {
@@ -273,7 +273,7 @@ pub(crate) fn manifest_call(method: Method, reference: &Reference, verb: &str) -
     let identifier = reference.identifier();
     Call {
         method,
-        target: Target::Path(format!("v2/{}/manifests/{identifier}", reference.repository())),
+        target: Target::Path(format!("v2/{}/manifests/{identifier}{query}", reference.repository())),
         headers,
         body: Body::Empty,
         scopes: Scopes::new([Scope::pull(reference.repository())]),

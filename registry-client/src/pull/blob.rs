@@ -407,7 +407,7 @@ fn call(place: &Place, digest: &Digest) -> Call {
     let repository = place.reference.repository();
     Call {
         method: Method::GET,
-        target: Target::Path(format!("v2/{repository}/blobs/{digest}")),
+        target: Target::Path(format!("v2/{repository}/blobs/{digest}{}", place.query())),
         headers,
         body: Body::Empty,
         scopes: Scopes::new([Scope::pull(repository)]),

@@ -115,6 +115,23 @@ async fn schema_1_is_refused_by_name() {
     }
 }
 
+#[tokio::test]
+async fn odd_content_types() {
+    let (registry, reference, want) = registry_with_manifest().await;
+    let bytes = image_manifest();
+    let parameters = format!("{OCI}; charset=utf-8");
+    // Those that say nothing, or say it with parameters, do not count against what the manifest says itself.
+    for content_type in [&*parameters, "application/json", "text/plain; charset=utf-8", ""] {
+        registry.put_manifest("a/b", "odd", content_type, &bytes);
+        let odd = reference.with_tag("odd").unwrap();
+        assert_eq!(client().resolve(&odd).await.unwrap(), want, "{content_type:?}");
+        assert_eq!(client().manifest(&odd).await.unwrap().descriptor, want, "{content_type:?}");
+    }
+    registry.put_manifest("a/b", "lie", INDEX, &bytes);
+    let error = client().manifest(&reference.with_tag("lie").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("says its media type is"), "{error}");
+}
+
 fn index(entries: &[(&Digest, &str, &str)]) -> Bytes {
     let manifests: Vec<_> = entries
         .iter()

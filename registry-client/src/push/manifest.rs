@@ -123,6 +123,7 @@ impl Client {
         let mut call = manifest_call(
             Method::HEAD,
             &place.reference.without_identifier().with_digest(*digest),
+            "",
             "look for",
         );
         call.scopes = pushing(&place.reference);

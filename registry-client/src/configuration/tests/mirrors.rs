@@ -46,6 +46,13 @@ async fn a_mirror_serves_and_the_registry_is_not_asked() {
     assert_eq!(client.blob_bytes(&reference, &descriptor, 1 << 20).await.unwrap(), layer);
     assert_eq!(own.server.take_log().len(), 0);
     assert_eq!(client.take_warnings(), []);
+    // It may be a mirror of several registries.
+    let log = mirror.server.take_log();
+    assert!(log.iter().all(|request| request.query("ns") == ["registry.example"]), "{}", log[0].target);
+    let index = Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#);
+    client.push_manifest(&reference, &MediaType::OciIndex, index).await.unwrap();
+    let log = own.server.take_log();
+    assert!(log.iter().all(|request| request.raw_query().is_empty()), "its own registry knows");
 }
 
 #[tokio::test]

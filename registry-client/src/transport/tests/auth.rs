@@ -165,6 +165,53 @@ async fn a_token_that_expires_meanwhile() {
     }
 }
 
+/// A blob that takes longer than a token lives: what is asked for or sent next gets a new one.
+#[tokio::test]
+async fn a_token_that_expires_in_the_middle_of_a_blob() {
+    let (registry, tokens, reference) = guarded(TokenRules::default()).await;
+    let client = client();
+    let bytes = crate::testing::noise(300_000);
+    let descriptor = registry.put_blob("a", &bytes);
+    registry.with(|oddities| oddities.cut_blobs = [100_000, 50_000].into());
+    let mut blob = client.blob(&reference, &descriptor).unwrap();
+    let mut got = Vec::new();
+    while let Some(chunk) = blob.chunk().await.unwrap() {
+        // Whatever token was used until now is none any more, when the next range is asked for.
+        tokens.tokens.lock().unwrap().revoke_all();
+        got.extend_from_slice(&chunk);
+    }
+    assert_eq!(got, bytes);
+    assert_eq!(tokens.server.take_log().len(), 3, "one at first, and one after each cut");
+
+    // The token is good when the upload begins, and no more when the bytes come.
+    let revoke = tokens.tokens.clone();
+    let opened = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let source = BlobSource::stream({
+        let (opened, bytes) = (opened.clone(), bytes.slice(1..));
+        move || {
+            if opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+                revoke.lock().unwrap().revoke_all();
+            }
+            let bytes = bytes.clone();
+            async move { Ok(futures_util::stream::once(async move { Ok(bytes) })) }
+        }
+    });
+    let other = Descriptor::of(MediaType::OciLayer, &bytes[1..]);
+    for stream in [false, true] {
+        opened.store(0, std::sync::atomic::Ordering::Relaxed);
+        let target = registry.reference(if stream { "streamed" } else { "sent" });
+        if stream {
+            let pushed = client.push_stream(&target, MediaType::OciLayer, &source, None).await;
+            assert_eq!(pushed.unwrap(), other);
+        } else {
+            client.push_blob(&target, &other, &source, &PushBlobOptions::default()).await.unwrap();
+        }
+        assert_eq!(registry.blob(target.repository(), &other.digest).unwrap(), bytes[1..]);
+        assert_eq!(opened.load(std::sync::atomic::Ordering::Relaxed), 2, "once refused, once taken");
+        assert_eq!(registry.open_uploads(), 0);
+    }
+}
+
 #[tokio::test]
 async fn an_expired_token_is_not_sent() {
     let rules = TokenRules { expires_in: Some(0), ..TokenRules::default() };
