@@ -18,7 +18,7 @@ if $smoke; then runs=1 warm_runs=2 peer_runs=1 warmup=0; else runs=5 warm_runs=3
 if $small; then
   steps=2 files=400 many=1000 megabytes=16 written=16 loops=5000 pause=0.2
 else
-  steps=10 files=20000 many=100000 megabytes=1024 written=512 loops=400000 pause=1
+  steps=10 files=20000 many=100000 megabytes=1024 written=512 loops=150000 pause=1
 fi
 
 [ -z "$repeated" ] || runs=$repeated warm_runs=$repeated peer_runs=$repeated
@@ -167,6 +167,9 @@ cold() {
       # What others have written is not written while this one is measured.
       sync -f "$lab"
       timed "$name" "$who" "$(line "$who" "$verb" "$store" "$context" "$@")"
+      if [ -f "$out/$who.tar" ]; then
+        stat --format=%s "$out/$who.tar" | awk '{ print $1 / 1048576 }' >"$results/$name-size.$who"
+      fi
       if [ -n "${bulky-}" ]; then leave; rm -rf "$store"; fi
     done
   done
