@@ -162,7 +162,7 @@ $(absent)
 - Rows about many files and large ones, pulls and \`RUN\` that writes: $runs repetitions, 3 of programs that take more than 20 s,
   all programs in turn, each in a store that was never used (Docker: a daemon that was just started on one). \`sync\` before each.
 - *Text* is lines of words, which gzip makes 2.4 times smaller. Compression is gzip at everybody's default level
-  (6 for buildah and Docker, 4 for ours); the sizes are in the table.
+  (4 for ours); the sizes are in the table.
 - *Stages*: the builders may run all eight at once (\`--jobs=8\`, \`--parallelism=8\`), with \`--no-cache\`.
   "One of them" is the same build with work in one of the stages only.
 - *Peak memory* is the largest resident set of any one process, of Docker's daemons too.
