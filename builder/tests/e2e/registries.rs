@@ -4,6 +4,7 @@ use crate::support::bases;
 use crate::support::lab::as_everyone;
 use crate::support::registry::{Registry, free_address};
 use crate::support::tools::{both, output, run, tool};
+use crate::support::tunnel::Tunnel;
 use std::path::Path;
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
@@ -80,6 +81,10 @@ as_everyone!(tls_on_this_machine, &["docker-registry", "openssl"], |lab| {
         let taken = login(&flags);
         assert!(taken.status.success(), "{flags:?}: {}", both(&taken));
     }
+    // What SSL_CERT_FILE names is what the system trusts, also where it is the registry's own certificate.
+    let mut command = lab.command(["inspect", "--raw", &registry.reference("absent:1")]);
+    let asked = both(&output(command.env("SSL_CERT_FILE", &certificate)));
+    assert!(asked.contains("not found"), "{asked}");
     let pem = std::fs::read(&certificate).expect("it was made");
     lab.file(&format!("home/.config/containers/certs.d/{}/ca.crt", registry.name()), pem);
     let taken = login(&[]);
@@ -90,6 +95,59 @@ as_everyone!(tls_on_this_machine, &["docker-registry", "openssl"], |lab| {
     let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\n");
     lab.build(["--push", "-t", &reference, context.to_str().expect("the path is text")]);
     lab.verb(["pull", &reference]);
+});
+
+as_everyone!(proxies, &["docker-registry", "openssl"], |lab| {
+    let registry = Registry::with_tls(&lab.path("docker"));
+    let tunnel = Tunnel::start(registry.name());
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\n");
+    // A name that only the proxy knows.
+    let name = "registry.example/app:1";
+    let build = |proxy: &str, name: &str| {
+        let mut command = lab.command(["build", "--progress=plain", "--push", "-t", name]);
+        command.arg("--insecure-registry=registry.example").arg(&context);
+        both(&output(command.env("HTTPS_PROXY", proxy)))
+    };
+    let pushed = build(&tunnel.url("someone:opensesame"), name);
+    assert!(pushed.contains("pushing registry.example/app:1"), "{pushed}");
+    let log = tunnel.take_log();
+    assert!(!log.is_empty(), "nobody went through the proxy");
+    for request in log {
+        assert!(request.starts_with("CONNECT registry.example:443 HTTP/1.1\r\n"), "{request}");
+        // "someone:opensesame"
+        let credentials = "proxy-authorization: basic c29tzw9uztpvcgvuc2vzyw1l\r\n";
+        assert!(request.to_lowercase().contains(credentials), "{request}");
+    }
+    // It is there; and no proxy is asked for what is on this machine.
+    let here = registry.reference("app:1");
+    let mut pull = lab.command(["pull", "-q", "--insecure-registry", &registry.name(), &here]);
+    run(pull.env("HTTPS_PROXY", tunnel.url("x:y")).env("HTTP_PROXY", tunnel.url("x:y")));
+    assert_eq!(tunnel.take_log(), [""; 0]);
+    // A proxy that is not there is told, and its password is not.
+    let refused = build(&format!("http://someone:opensesame@{}", free_address()), name);
+    assert!(refused.contains("registry.example") && refused.contains("proxy"), "{refused}");
+    assert!(!refused.contains("opensesame"), "{refused}");
+    lab.assert_nothing_left();
+});
+
+// podman reads what we push, and we what it pushes.
+as_everyone!(podman, &["docker-registry", "podman"], |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let (ours, theirs) = (registry.reference("ours:1"), registry.reference("theirs:1"));
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\nCMD [\"/Dockerfile\"]\n");
+    lab.build(["--push", "-t", &ours, context.to_str().expect("the path is text")]);
+    let podman = |arguments: &[&str]| {
+        let mut command = tool("podman");
+        command.arg("--root").arg(lab.path("podman/root")).arg("--runroot").arg(lab.path("podman/run"));
+        run(command.args(["--storage-driver", "vfs"]).args(arguments))
+    };
+    podman(&["pull", "--quiet", "--tls-verify=false", &ours]);
+    podman(&["tag", &ours, &theirs]);
+    podman(&["push", "--quiet", "--tls-verify=false", &theirs]);
+    lab.verb(["pull", "-q", &theirs]);
+    let id = |name: &str| lab.verb(["inspect", "--format", "{{.Id}}", name]);
+    assert_eq!(id(&theirs), id(&ours), "the config is the same");
+    lab.assert_nothing_left();
 });
 
 as_everyone!(flags_that_make_no_sense, &[], |lab| {

@@ -123,26 +123,22 @@ fn make(kind: &Kind, options: &ClientOptions, own: Option<&HostCertificates>) ->
             for pem in own.map(|own| own.authorities.as_slice()).unwrap_or_default() {
                 given.extend(trust::certificates(pem).ok_or_else(|| in_certs_d("*.crt"))?);
             }
-            if given.is_empty() {
-                builder
-            } else {
-                let identity = match identity {
-                    Some(pem) => Some(trust::identity(pem).ok_or_else(no_identity)?),
-                    None => None,
-                };
-                let configuration =
-                    trust::configuration(given, identity).map_err(|error| error.to_string())?;
-                return finish(kind, builder.tls_backend_preconfigured(configuration));
-            }
+            let identity = match identity {
+                Some(pem) => Some(trust::identity(pem).ok_or_else(no_identity)?),
+                None => None,
+            };
+            let configuration = trust::configuration(given, identity)
+                .map_err(|error| format!("{error}; is the package ca-certificates installed?"))?;
+            return finish(builder.tls_backend_preconfigured(configuration));
         }
     };
     if let Some(pem) = identity {
         builder = builder.identity(Identity::from_pem(pem).map_err(|_| no_identity())?);
     }
-    finish(kind, builder)
+    finish(builder)
 }
 
-fn finish(kind: &Kind, builder: ClientBuilder) -> Result<Client, String> {
+fn finish(builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| {
         let mut text = error.to_string();
         let mut next: Option<&dyn std::error::Error> = std::error::Error::source(&error);
@@ -150,10 +146,6 @@ fn finish(kind: &Kind, builder: ClientBuilder) -> Result<Client, String> {
             text = format!("{text}: {cause}");
             next = cause.source();
         }
-        if kind.tls == Tls::Verified {
-            format!("{text}; is the package ca-certificates installed?")
-        } else {
-            text
-        }
+        text
     })
 }

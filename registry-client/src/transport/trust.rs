@@ -1,5 +1,5 @@
 //! Which certificates of servers are trusted: those that the system's CAs or given ones vouch for, and those that were given
-//! themselves.
+//! themselves, to this program or to the system (`SSL_CERT_FILE`).
 //!
 //! Who makes a registry's certificate with one `openssl req -x509` gets one that says it is a CA (`CA:TRUE`), and hands it to
 //! clients as it is. The chain of rules that leads from a server to a CA has no room for that: a CA's certificate is no
@@ -40,7 +40,8 @@ pub(super) fn configuration(
     let provider = CryptoProvider::get_default().cloned();
     let provider =
         provider.ok_or_else(|| Error::General("there is no provider of cryptography".to_owned()))?;
-    let verifier = Given { chains: Verifier::new_with_extra_roots(given.clone(), provider.clone())?, given };
+    let chains = Verifier::new_with_extra_roots(given.clone(), provider.clone())?;
+    let verifier = Given { given, system: system_certificates, chains };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -53,23 +54,33 @@ pub(super) fn configuration(
     Ok(configuration)
 }
 
+/// What the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name other places. What cannot be read is no part of it.
+fn system_certificates() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
+
 /// Trusts given certificates as they are, and all others by their chain.
 #[derive(Debug)]
 struct Given<V> {
     given: Vec<CertificateDer<'static>>,
+    /// Reads what the system trusts: only where a chain does not do, for it takes milliseconds.
+    system: fn() -> Vec<CertificateDer<'static>>,
     chains: V,
 }
 
-impl<V> Given<V> {
-    /// Whether the server shows what was given, and may.
-    fn is_given(&self, shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> bool {
-        if !self.given.iter().any(|given| given == shown) {
-            return false;
-        }
-        let named = |parsed: &ParsedCertificate<'_>| verify_server_name(parsed, name).is_ok();
-        ParsedCertificate::try_from(shown).is_ok_and(|parsed| named(&parsed))
-            && der::Terms::of(shown).is_some_and(|terms| terms.allow_server(now.as_secs()))
+/// Whether a server shows a certificate that is in `trusted`, and may.
+fn is_among(
+    trusted: &[CertificateDer<'_>],
+    shown: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> bool {
+    if !trusted.contains(shown) {
+        return false;
     }
+    let named = |parsed: &ParsedCertificate<'_>| verify_server_name(parsed, name).is_ok();
+    ParsedCertificate::try_from(shown).is_ok_and(|parsed| named(&parsed))
+        && der::Terms::of(shown).is_some_and(|terms| terms.allow_server(now.as_secs()))
 }
 
 impl<V: ServerCertVerifier> ServerCertVerifier for Given<V> {
@@ -81,10 +92,15 @@ impl<V: ServerCertVerifier> ServerCertVerifier for Given<V> {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.is_given(end_entity, server_name, now) {
+        if is_among(&self.given, end_entity, server_name, now) {
             return Ok(ServerCertVerified::assertion());
         }
-        self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let verified =
+            self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if verified.is_err() && is_among(&(self.system)(), end_entity, server_name, now) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        verified
     }
 
     fn verify_tls12_signature(

@@ -15,3 +15,4 @@ pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod server;
 pub(crate) mod tools;
+pub(crate) mod tunnel;

@@ -40,7 +40,7 @@ fn verified(given: &[&CertificateDer<'static>], shown: &CertificateDer<'_>, name
     let chains = Verifier::new_with_extra_roots(given.clone(), provider).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(UnixTime::now().as_secs() + later));
-    Given { given, chains }.verify_server_cert(shown, &[], &name, &[], now).is_ok()
+    Given { given, system: Vec::new, chains }.verify_server_cert(shown, &[], &name, &[], now).is_ok()
 }
 
 #[test]
@@ -59,6 +59,25 @@ fn a_certificate_that_was_given_is_trusted_as_it_is() {
         assert_eq!(verified(&[given], shown, name, later), trusted, "{name} in {later} s");
     }
     assert!(!verified(&[], &own, "127.0.0.1", 0), "nobody vouches for it");
+}
+
+#[test]
+fn a_certificate_that_the_system_trusts_is_trusted_as_it_is() {
+    // As if it had been the one in SSL_CERT_FILE; a function has no place for more.
+    static SYSTEM: std::sync::OnceLock<CertificateDer<'static>> = std::sync::OnceLock::new();
+    let (Some(own), Some(other)) = (self_signed(&[]), self_signed(&[])) else { return };
+    SYSTEM.set(own.clone()).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let provider = CryptoProvider::get_default().unwrap().clone();
+    let chains = Verifier::new_with_extra_roots([own.clone()], provider).unwrap();
+    let verifier =
+        Given { given: Vec::new(), system: || SYSTEM.get().cloned().into_iter().collect(), chains };
+    let trusted = |shown: &CertificateDer<'_>, name: &str| {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).is_ok()
+    };
+    assert!(trusted(&own, "registry.test"));
+    assert!(!trusted(&own, "registry.example") && !trusted(&other, "registry.test"));
 }
 
 #[test]
