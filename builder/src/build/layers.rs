@@ -1,6 +1,7 @@
 //! Packs the layers of the image while later steps run.
 
 use super::forms::Forms;
+use crate::blocking::blocking;
 use crate::export::{self, ExportError};
 use crate::graph::{Graph, VertexId};
 use crate::layer::pipeline::Sink;
@@ -14,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// A layer as it will be in the image.
@@ -70,6 +72,8 @@ pub(super) struct LayerJobs {
     /// Steps whose results are layers of the image.
     wanted: Arc<HashSet<VertexId>>,
     jobs: Arc<Mutex<HashMap<SnapshotId, Job>>>,
+    /// For so many at once.
+    budget: Arc<Semaphore>,
 }
 
 impl LayerJobs {
@@ -82,7 +86,8 @@ impl LayerJobs {
                 at = graph.vertex(id).parent;
             }
         }
-        Self { store, how, wanted: Arc::new(wanted), jobs: Arc::default() }
+        let budget = Arc::new(Semaphore::new(at_once(how.forms)));
+        Self { store, how, wanted: Arc::new(wanted), jobs: Arc::default(), budget }
     }
 
     /// The packed form of a snapshot; waits for it when it is on its way.
@@ -102,11 +107,15 @@ impl LayerJobs {
 
     /// Packs a snapshot beside what else goes on. To find one packed costs less than handing it to another thread.
     fn start(&self, id: SnapshotId) -> Job {
-        let (store, how) = (self.store.clone(), self.how);
+        let (store, how, budget) = (self.store.clone(), self.how, Arc::clone(&self.budget));
         if let Some(packed) = store.snapshots().get(&id).and_then(|snapshot| known(&store, &snapshot, how)) {
             return Job::Known(packed.into());
         }
-        Job::Running(tokio::task::spawn_blocking(move || pack_snapshot(&store, id, how)))
+        Job::Running(tokio::spawn(async move {
+            // The budget is never closed.
+            let _permit = budget.acquire().await;
+            blocking(move || pack_snapshot(&store, id, how)).await
+        }))
     }
 }
 
@@ -163,6 +172,15 @@ fn write(store: &Store, snapshot: &Snapshot, options: PackOptions, forms: Forms)
         _ => None,
     };
     Ok(Made { tar: info, compressed })
+}
+
+/// How many layers are packed at once, whatever the number that is ready: each has some MiB under way. One that is compressed
+/// keeps all cores busy by itself; the second does while the first is read.
+fn at_once(forms: Forms) -> usize {
+    match forms.compressed() {
+        Some(_) => 2,
+        None => threads().get().min(4),
+    }
 }
 
 /// How many threads work on one layer.
