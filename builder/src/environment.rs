@@ -3,6 +3,7 @@
 
 use crate::cancel::Cancellation;
 use crate::registry::Registries;
+use crate::store::Limit;
 use registry_client::credentials::AuthText;
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 pub struct Environment {
     /// The store: `$SLIPWAY_ROOT`, else `/var/lib/slipway` for root, else `slipway` under the user's data directory.
     pub store_root: PathBuf,
+    /// `$SLIPWAY_MAX_STORE`: how much the store may hold.
+    pub store_limit: Limit,
     /// `$SLIPWAY_BOOT_ID`: names this boot of the machine to the store, in place of the kernel's
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: Option<String>,

@@ -62,6 +62,9 @@ pub async fn build(
         _ => syncing.finish().await,
     }
     crate::registry::tell_warnings(&client, progress);
+    if let Some(overfull) = store.take_overfull() {
+        progress.warn(overfull.to_string());
+    }
     result
 }
 

@@ -167,6 +167,7 @@ impl Build<'_> {
             history::note(request, &source.input, store, worker, progress).await;
         }
         worker.save_contexts();
+        worker.counted().await;
         solved.map_err(|error| step_failed(error, graph, &source.input.dockerfile))
     }
 }

@@ -1,8 +1,10 @@
 //! Reads the environment variables: once, here, and nowhere else.
 
 use crate::cancel::Cancellation;
+use crate::cli::spec::size;
 use crate::environment::Environment;
 use crate::registry::Registries;
+use crate::store::Limit;
 use registry_client::configuration::ConfigurationFiles;
 use registry_client::credentials::AuthText;
 use std::ffi::OsString;
@@ -19,12 +21,15 @@ pub enum EnvironmentError {
     /// No place for the store.
     #[error("there is no place for the store: set HOME, XDG_DATA_HOME or SLIPWAY_ROOT")]
     NoStore,
+    /// `$SLIPWAY_MAX_STORE` is no size.
+    #[error("SLIPWAY_MAX_STORE={0:?}: write a size as in 20GB, a share of the disk as in 15%, or none")]
+    Limit(String),
 }
 
 /// Makes the [`Environment`] of a user with the effective id `uid`.
 ///
 /// # Errors
-/// [`EnvironmentError::NoStore`] for a user other than root without a home.
+/// [`EnvironmentError::NoStore`] for a user other than root without a home; [`EnvironmentError::Limit`].
 pub fn resolve(
     variable: Lookup<'_>,
     uid: u32,
@@ -61,6 +66,10 @@ pub fn resolve(
                 .ok_or(EnvironmentError::NoStore)?
                 .join("slipway"),
         },
+        store_limit: match text("SLIPWAY_MAX_STORE") {
+            None => Limit::Usual,
+            Some(limit) => store_limit(&limit).ok_or(EnvironmentError::Limit(limit))?,
+        },
         boot_id: text("SLIPWAY_BOOT_ID"),
         auth_files: auth_files.into_iter().flatten().collect(),
         auth_text: set("DOCKER_AUTH_CONFIG")
@@ -76,6 +85,19 @@ pub fn resolve(
         standard_output,
         cancellation,
     })
+}
+
+/// `20GB`, `15%`, `none`.
+fn store_limit(text: &str) -> Option<Limit> {
+    if text == "none" {
+        return Some(Limit::Unlimited);
+    }
+    match text.strip_suffix('%') {
+        Some(percent) => {
+            percent.trim().parse().ok().filter(|share| (1..=100).contains(share)).map(Limit::Share)
+        }
+        None => size::parse(text).ok().map(Limit::Bytes),
+    }
 }
 
 /// The files of containers-registries.conf(5) and containers-certs.d(5), and Docker's directory of certificates.
@@ -158,6 +180,25 @@ mod tests {
             assert_eq!(environment(uid, variables).store_root, Path::new(want), "{uid} {variables:?}");
         }
         assert_eq!(resolved(1000, &[]).err(), Some(EnvironmentError::NoStore));
+    }
+
+    #[test]
+    fn limit_of_the_store() {
+        assert_eq!(environment(0, &[]).store_limit, Limit::Usual);
+        for (text, want) in [
+            ("20GB", Some(Limit::Bytes(20 << 30))),
+            ("20GiB", Some(Limit::Bytes(20 << 30))),
+            ("4096", Some(Limit::Bytes(4096))),
+            ("15%", Some(Limit::Share(15))),
+            ("none", Some(Limit::Unlimited)),
+            ("0%", None),
+            ("101%", None),
+            ("much", None),
+        ] {
+            let found = resolved(0, &[("SLIPWAY_MAX_STORE", text)]);
+            let want = want.ok_or(EnvironmentError::Limit(text.to_owned()));
+            assert_eq!(found.map(|environment| environment.store_limit), want);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use crate::environment::Environment;
 use crate::image::{self, StoredImage};
 use crate::rootfs::{Owners, XattrFlavor};
-use crate::store::{Opener, Store};
+use crate::store::{Limit, Opener, Store};
 use crate::userns::{self, Privilege};
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
@@ -22,6 +22,11 @@ pub fn open(environment: &Environment) -> Result<Store, Failure> {
         flavor: XattrFlavor::of_this_process(),
         owners: Owners::of_this_process(),
         boot: environment.boot_id.clone(),
+        // What other ids own can be deleted only in the namespace in which it was made.
+        limit: match Privilege::detect() {
+            Privilege::Unprivileged => Limit::Unlimited,
+            _ => environment.store_limit,
+        },
     };
     Ok(Store::open_as(&environment.store_root, opener)?)
 }

@@ -4,7 +4,7 @@
 //! asked for at the end.
 
 use super::StepWorker;
-use super::key::{self, FILES, How};
+use super::key::{self, How};
 use super::state::Rootfs;
 use crate::content::{ContentId, Ingredients};
 use crate::context::{EntryKind, EntrySummary};
@@ -40,9 +40,21 @@ pub(super) struct Explained {
 struct Entry {
     key: Option<ContentId>,
     made_of: Option<Ingredients>,
-    files: Option<(ContentId, Vec<EntrySummary>)>,
+    files: Vec<Files>,
     outcome: Option<Outcome>,
     why: Why,
+}
+
+/// Files that a step takes.
+#[derive(Debug)]
+struct Files {
+    /// The ingredient of the key that they are.
+    ingredient: String,
+    /// Where they are, for people.
+    place: String,
+    /// Names them.
+    id: ContentId,
+    entries: Vec<EntrySummary>,
 }
 
 #[derive(Debug, Default)]
@@ -66,16 +78,27 @@ impl Explained {
         }
     }
 
-    /// It takes these files, which `id` names.
-    pub(super) fn takes(&self, vertex: VertexId, id: ContentId, files: Vec<EntrySummary>) {
-        lock(&self.steps).entry(vertex).or_default().files = Some((id, files));
+    /// It takes the files `entries` of `place`, which are the `ingredient` of its key that has the content `id`.
+    pub(super) fn takes(
+        &self,
+        vertex: VertexId,
+        ingredient: String,
+        place: String,
+        id: ContentId,
+        entries: Vec<EntrySummary>,
+    ) {
+        let mut steps = lock(&self.steps);
+        let files = &mut steps.entry(vertex).or_default().files;
+        // The last look counts.
+        files.retain(|known| known.ingredient != ingredient);
+        files.push(Files { ingredient, place, id, entries });
     }
 
     /// It was known.
     pub(super) fn is_cached(&self, vertex: VertexId) {
         let mut steps = lock(&self.steps);
         let entry = steps.entry(vertex).or_default();
-        (entry.outcome, entry.made_of, entry.files) = (Some(Outcome::Cached), None, None);
+        (entry.outcome, entry.made_of, entry.files) = (Some(Outcome::Cached), None, Vec::new());
     }
 
     /// What its key is made of.
@@ -104,7 +127,7 @@ impl StepWorker {
             let entry = steps.entry(vertex).or_default();
             entry.outcome = Some(if diff.is_some() { Outcome::Ran } else { Outcome::Failed });
             entry.key = entry.key.or_else(|| Some(key::of(&made_of, How::Definition)));
-            (entry.key, entry.files.take())
+            (entry.key, std::mem::take(&mut entry.files))
         };
         let known = &self.vertex(vertex);
         let (op, parent) = (&known.op, known.parent.map(|id| self.vertex(id)));
@@ -112,21 +135,21 @@ impl StepWorker {
             Op::Run(run) => run.arguments.clone(),
             _ => Vec::new(),
         };
-        let place = match op {
-            Op::Copy(copy) => self.place_of(&copy.origin),
-            _ => String::new(),
-        };
         let parent = parent.filter(|parent| is_step(&parent.op)).map(|parent| parent.name.clone());
         let asked = known.ignore_cache.then_some(self.around.explaining.no_cache);
         let (step, position) = (self.historic(vertex), self.position(vertex));
         let (store, before) = (self.around.store.clone(), self.before());
         let job = tokio::task::spawn_blocking(move || {
-            let files = files.map(|(id, entries)| (id, list_of(&entries)));
+            let listed = |files: Files| {
+                let list = list_of(&files.entries);
+                (files, list)
+            };
+            let files: Vec<(Files, FileList)> = files.into_iter().map(listed).collect();
             let why = Question { store: &store, before: &before, step, position, made_of, key, diff };
-            let why = why.answer(asked, parent.as_deref(), &run_arguments, &place, files.as_ref());
-            if let Some((id, list)) = &files {
+            let why = why.answer(asked, parent.as_deref(), &run_arguments, &files);
+            for (files, list) in &files {
                 // Without it the next build cannot say which files changed, and that is all.
-                let _ = store.note_file_list(id, list);
+                let _ = store.note_file_list(&files.id, list);
             }
             (vertex, why)
         });
@@ -233,8 +256,7 @@ impl Question<'_> {
         asked: Option<&str>,
         parent: Option<&str>,
         arguments: &[String],
-        place: &str,
-        files: Option<&(ContentId, FileList)>,
+        files: &[(Files, FileList)],
     ) -> Why {
         let records = self.store.records();
         let earlier = self.before.earlier(&self.step, self.position);
@@ -254,15 +276,20 @@ impl Question<'_> {
             let first = earlier.is_none();
             return Why { reasons: if first { vec![Reason::First] } else { Vec::new() }, same_result };
         };
-        let then = old.inputs.content_of(FILES).and_then(|id| self.store.file_list(&id));
-        let now = files.map(|(_, list)| list.clone());
+        let then = |name: &str| old.inputs.content_of(name).and_then(|id| self.store.file_list(&id));
+        let files = files.iter().map(|(files, list)| NowFiles {
+            name: files.ingredient.clone(),
+            place: files.place.clone(),
+            then: then(&files.ingredient),
+            now: Some(list.clone()),
+        });
         let reasons = compare(
             &old.inputs,
             &self.made_of,
             &Now {
                 parent,
                 base: (self.step.base.as_deref(), earlier.and_then(|earlier| earlier.base.as_deref())),
-                files: vec![NowFiles { name: FILES.to_owned(), place: place.to_owned(), then, now }],
+                files: files.collect(),
                 arguments: arguments.iter().map(String::as_str).collect(),
             },
         );

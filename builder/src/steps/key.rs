@@ -187,7 +187,7 @@ fn mount(list: &mut Ingredients, bound: &RunMount, content: Option<ContentId>) -
     };
     list.text(format!("mount {target}"), said.join(","));
     if with_files {
-        list.content(format!("files of mount {target}"), content?);
+        list.content(mounted_files(target), content?);
     }
     Some(())
 }
@@ -241,6 +241,11 @@ fn copy_op(list: &mut Ingredients, copy: &CopyOp, inputs: &Inputs<Rootfs>, reads
         list.content(FILES, reads(0, &copy.origin)?);
     }
     Some(())
+}
+
+/// The files that are mounted on `target`.
+pub(super) fn mounted_files(target: &str) -> String {
+    format!("files of mount {target}")
 }
 
 /// The files that a COPY takes.

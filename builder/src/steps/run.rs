@@ -34,7 +34,7 @@ impl StepWorker {
     ) -> Result<ActiveSnapshot, Cause> {
         let user_namespace = self.emulated(vertex, run).await?;
         let active = self.begin(&lowers)?;
-        let Prepared { mut mounts, env, secrets, held, as_looked_up } =
+        let Prepared { mut mounts, env, secrets, held, caches, as_looked_up } =
             self.mounts(vertex, run, inputs).await?;
         if !as_looked_up {
             self.takes_other(vertex);
@@ -116,6 +116,7 @@ impl StepWorker {
             drop(held);
             Ok::<_, Cause>(status)
         });
+        let _measured = Measured { caches, worker: self };
         let mut work = std::pin::pin!(work);
         let status = tokio::select! {
             status = &mut work => status?,
@@ -154,6 +155,21 @@ impl StepWorker {
             emulator.namespace().map(Some).map_err(Cause::io("keep a user namespace open"))
         })
         .await
+    }
+}
+
+/// Looks how large cache mounts are when the program has ended, however it did.
+struct Measured<'a> {
+    caches: Vec<String>,
+    worker: &'a StepWorker,
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        let caches = std::mem::take(&mut self.caches);
+        if !caches.is_empty() {
+            self.worker.measure_caches(caches);
+        }
     }
 }
 

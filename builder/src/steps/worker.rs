@@ -3,7 +3,7 @@
 use super::error::{Cause, StepError};
 use super::explained::{Explained, Explaining};
 use super::fetch::Fetched;
-use super::key::{self, How};
+use super::key::{self, FILES, How};
 use super::mounts::{Copies, Renewed};
 use super::state::{Layer, Named, Rootfs};
 use super::taken::Taken;
@@ -27,6 +27,7 @@ use registry_client::client::Client;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// What steps of one build share.
 #[derive(Debug)]
@@ -95,6 +96,8 @@ pub struct StepWorker {
     pub(super) explained: Explained,
     /// Which step goes first, and how long each has waited for other builds.
     pub(super) turns: Turns,
+    /// Looks at cache mounts that RUNs used.
+    measuring: Mutex<Vec<JoinHandle<()>>>,
     /// What was asked of servers.
     pub(super) fetched: Fetched,
     /// What a finished vertex is told to.
@@ -128,6 +131,7 @@ impl StepWorker {
             copies,
             explained,
             turns: Turns::default(),
+            measuring: Mutex::default(),
             fetched,
             on_done,
         }
@@ -157,6 +161,27 @@ impl StepWorker {
     /// Whether the user wants to stop, or another step has failed.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Looks how large these cache mounts are now, beside the build.
+    pub(super) fn measure_caches(&self, names: Vec<String>) {
+        let store = self.around.store.clone();
+        let measuring = tokio::task::spawn_blocking(move || {
+            for name in names {
+                // What is not counted now is counted after the next use.
+                let _ = store.measure_cache_mount(&name);
+            }
+        });
+        self.measuring.lock().unwrap_or_else(PoisonError::into_inner).push(measuring);
+    }
+
+    /// Waits until all that RUNs made was counted.
+    pub async fn counted(&self) {
+        let measuring = std::mem::take(&mut *self.measuring.lock().unwrap_or_else(PoisonError::into_inner));
+        for one in measuring {
+            // A panic in it was told already.
+            let _ = one.await;
+        }
     }
 
     /// Keeps what was learnt about the contexts, for the next build.
@@ -203,11 +228,12 @@ impl StepWorker {
                 let taken = self.copy_content(copy, inputs).await?;
                 let id = taken.as_ref().map(|taken| taken.id);
                 if let Some(taken) = taken.filter(|_| keep) {
-                    self.explained.takes(vertex, taken.id, taken.entries);
+                    let place = self.place_of(&copy.origin);
+                    self.explained.takes(vertex, FILES.to_owned(), place, taken.id, taken.entries);
                 }
                 vec![id]
             }
-            Op::Run(run) => self.mount_contents(run, inputs).await?,
+            Op::Run(run) => self.mount_contents(vertex, run, inputs).await?,
             _ => return Ok((None, Vec::new())),
         };
         let found = |index: usize, origin: &Origin| match origin {

@@ -4,6 +4,7 @@ use super::Store;
 use super::document;
 use super::error::{At, StoreError};
 use super::hasher::Hasher;
+use super::uses::Thing;
 use crate::write_behind::WriteBehind;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
@@ -59,6 +60,9 @@ impl Blobs {
 
     /// Its size in bytes, when it is there.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
+        if !self.store.hold(Thing::Blob(&digest.to_string())) {
+            return None;
+        }
         self.path(digest).symlink_metadata().ok().filter(|m| m.is_file()).map(|m| m.len())
     }
 
@@ -69,6 +73,9 @@ impl Blobs {
     /// `NoBlob` when it is not there.
     pub fn open(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.path(digest);
+        if !self.store.hold(Thing::Blob(&digest.to_string())) {
+            return Err(StoreError::NoBlob(*digest));
+        }
         match File::open(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreError::NoBlob(*digest)),
             other => other.at("open", &path),
@@ -153,6 +160,7 @@ impl Blobs {
     /// # Errors
     /// When the file cannot be made.
     pub fn writer_for(&self, descriptor: &Descriptor) -> Result<BlobWriter, StoreError> {
+        self.store.reserve(descriptor.size)?;
         self.start(Hasher::like(&descriptor.digest), Some(descriptor.size))
     }
 
@@ -399,6 +407,9 @@ impl FinishedBlob {
         std::fs::set_permissions(&self.path, Permissions::from_mode(0o444))
             .at("change the mode of", &self.path)?;
         let path = blobs.path(&digest);
+        let _growing = self.store.grow(size)?;
+        // Nothing is collected from here on; until here the same blob may have been.
+        self.store.hold(Thing::Blob(&digest.to_string()));
         match std::fs::rename(&self.path, &path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && matches!(digest, Digest::Sha512(_)) => {
                 let dir = self.store.path("blobs/sha512");

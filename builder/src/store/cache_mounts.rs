@@ -7,6 +7,7 @@
 use super::error::{At, StoreError};
 use super::lock::{KeyLock, lock};
 use super::scratch::{LockedDirectory, random_name};
+use super::uses::{Reaper, Thing};
 use super::{Store, hash_name};
 use crate::rootfs::Owners;
 use rustix::fs::{FlockOperation, OFlags};
@@ -99,6 +100,30 @@ impl Store {
     pub fn new_cache_mount(&self) -> Result<NewCacheMount, StoreError> {
         let directory = LockedDirectory::create(&self.path("tmp"))?;
         Ok(NewCacheMount { store: self.clone(), directory })
+    }
+
+    /// Notes how large the directory of cache mount `name` is now.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn measure_cache_mount(&self, name: &str) -> Result<(), StoreError> {
+        self.measure(&self.cache_mount_path(name))
+    }
+
+    /// Moves aside a directory that nothing refers to, of a cache mount or a repository, unless somebody uses it.
+    pub(super) fn remove_directory(&self, path: &Path, reaper: &Reaper) -> Result<bool, StoreError> {
+        if path.parent() != Some(&self.path("mounts")) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            return match reaper.claim(Thing::Repository(name)) {
+                true => self.discard_directory(path).map(|()| true),
+                false => Ok(false),
+            };
+        }
+        let Ok(directory) = File::open(path) else { return Ok(false) };
+        if !lock(&directory, FlockOperation::NonBlockingLockExclusive).at("lock", path)? {
+            return Ok(false);
+        }
+        self.discard_directory(path).map(|()| true)
     }
 
     fn cache_mount_path(&self, name: &str) -> PathBuf {

@@ -5,6 +5,7 @@ use super::error::{At, StoreError};
 use super::images::LIMIT;
 use super::records::{Gone, StepRecord};
 use super::snapshots::SnapshotId;
+use super::uses::{Reaper, Thing};
 use super::{LayerBlob, LayerDir, Store};
 use crate::content::ContentId;
 use registry_client::config::ImageConfig;
@@ -90,6 +91,30 @@ impl<'a> Collector<'a> {
             self.blobs.extend(forms.iter().map(|form| form.digest).chain([layer.0]));
         }
         self
+    }
+
+    /// Marks what processes that live need; what is not marked then is claimed, and nobody can begin to use it.
+    pub(super) fn spare_used(&mut self, reaper: &Reaper) -> Result<(), StoreError> {
+        for snapshot in self.store.snapshots().list()? {
+            let (id, name) = (snapshot.id, snapshot.id.to_string());
+            if !self.snapshots.contains(&id) && !reaper.claim(Thing::Snapshot(&name)) {
+                self.snapshots.insert(id);
+            }
+        }
+        for layer in self.store.layers().list()? {
+            let diff_id = layer.meta.diff_id;
+            let name = self.store.layers().directory_name(&layer);
+            if !self.layers.contains(&diff_id) && !reaper.claim(Thing::Layer(&name)) {
+                self.layers.insert(diff_id);
+                self.snapshots.extend(layer.snapshot);
+            }
+        }
+        for blob in self.store.blobs().list()? {
+            if !self.blobs.contains(&blob.digest) && !reaper.claim(Thing::Blob(&blob.digest.to_string())) {
+                self.blobs.insert(blob.digest);
+            }
+        }
+        Ok(())
     }
 
     /// Marks a document and what it refers to. What is absent or damaged refers to nothing.

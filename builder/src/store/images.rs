@@ -42,7 +42,7 @@ impl Images {
         serde_json::from_slice(&text).map_err(|e| StoreError::Malformed { path, why: e.to_string() })
     }
 
-    fn lock(&self) -> Result<KeyLock, StoreError> {
+    pub(super) fn lock(&self) -> Result<KeyLock, StoreError> {
         self.store.lock("images", "index.json")
     }
 
@@ -117,8 +117,20 @@ impl Images {
         self.remove_if(|d| d.digest == *manifest).map(|removed| removed.len())
     }
 
+    /// The same, for who has the [lock](Self::lock).
+    pub(super) fn remove_locked(&self, manifest: &Digest) -> Result<(), StoreError> {
+        self.remove_if_locked(|d| d.digest == *manifest).map(drop)
+    }
+
     fn remove_if(&self, unwanted: impl Fn(&Descriptor) -> bool) -> Result<Vec<Descriptor>, StoreError> {
         let _lock = self.lock()?;
+        self.remove_if_locked(unwanted)
+    }
+
+    fn remove_if_locked(
+        &self,
+        unwanted: impl Fn(&Descriptor) -> bool,
+    ) -> Result<Vec<Descriptor>, StoreError> {
         let before = self.read()?;
         let mut index = before.clone();
         let removed = index.manifests.extract_if(.., |d| unwanted(d)).collect();

@@ -5,6 +5,7 @@ use super::document::{self, rename_new};
 use super::error::{At, StoreError};
 use super::snapshots::SnapshotId;
 use super::stamp::Stamp;
+use super::uses::Thing;
 use crate::rootfs::Owners;
 use registry_client::digest::{DiffId, Digest};
 use registry_client::media_type::MediaType;
@@ -90,6 +91,11 @@ impl Layers {
         })
     }
 
+    fn hold(&self, dir: &Path) -> bool {
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        self.store.hold(Thing::Layer(name))
+    }
+
     /// The unpacked layer, when it is there and whole, and its files have the owners that they have with this process.
     pub fn get(&self, diff_id: DiffId) -> Option<LayerDir> {
         self.get_of(diff_id, self.store.owners())
@@ -103,6 +109,9 @@ impl Layers {
 
     fn get_of(&self, diff_id: DiffId, owners: Owners) -> Option<LayerDir> {
         let dir = self.dir_of(&diff_id, owners);
+        if !self.hold(&dir) {
+            return None;
+        }
         let stored: Stored = document::read(&dir.join("meta.json"))?;
         if stored.meta.diff_id != diff_id || stored.owners != owners {
             return None;
@@ -166,9 +175,16 @@ impl Layers {
         let meta = dir.join("meta.json");
         std::fs::write(&meta, document::encode(stored, &meta)?).at("write", &meta)?;
         let target = self.dir(&diff_id);
+        // One that is a snapshot takes no room of its own.
+        let size = if stored.snapshot.is_none() { stored.meta.size } else { 0 };
+        let growing = self.store.grow(size)?;
+        // Nothing is collected from here on; until here the same layer may have been.
+        self.hold(&target);
         while !rename_new(dir, &target)? {
             if self.get(diff_id).is_some() {
                 // Somebody was faster, with the same content.
+                drop(growing);
+                self.store.grow_from(size, 0)?;
                 return self.store.discard(dir);
             }
             self.store.discard(&target)?;
@@ -182,6 +198,12 @@ impl Layers {
     /// When it cannot be moved.
     pub fn remove(&self, layer: &LayerDir) -> Result<(), StoreError> {
         self.store.discard(&self.dir_of(&layer.meta.diff_id, layer.owners))
+    }
+
+    /// The name of the directory that holds the layer, or says where it is.
+    pub(super) fn directory_name(&self, layer: &LayerDir) -> String {
+        let dir = self.dir_of(&layer.meta.diff_id, layer.owners);
+        dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn blobs_path(&self, diff_id: &DiffId) -> PathBuf {
@@ -216,10 +238,12 @@ impl Layers {
     /// When the directory cannot be read.
     pub fn list(&self) -> Result<Vec<LayerDir>, StoreError> {
         let dir = self.store.path("layers");
+        let looking = Self::new(self.store.observing());
         let mut layers = Vec::new();
         for entry in std::fs::read_dir(&dir).at("list", &dir)? {
             let meta = entry.at("list", &dir)?.path().join("meta.json");
-            let found = document::read::<Stored>(&meta).and_then(|s| self.get_of(s.meta.diff_id, s.owners));
+            let found =
+                document::read::<Stored>(&meta).and_then(|s| looking.get_of(s.meta.diff_id, s.owners));
             layers.extend(found);
         }
         layers.sort_by_key(|l| (l.meta.diff_id, l.owners == Owners::Flattened));

@@ -11,6 +11,7 @@
 //! cache/content/<hash>                       what a step made of which parent -> the first snapshot of that content
 //! cache/blobs/<hex of the DiffID>            compressed forms of a layer that are in blobs/
 //! cache/synced                               see below
+//! cache/total, cache/sizes/<name>            how much there is, and how large directories that change were when last seen
 //! cache/files/<hash>                         what servers said of files that were downloaded
 //! cache/builds/<hash>, last                  what the last build of a Dockerfile did, and which was the last
 //! cache/lists/<id>                           the files a step took, for explaining what changed
@@ -19,7 +20,7 @@
 //! git/<hash>/                                bare repositories of git remotes
 //! contexts/ mounts/<hash>/ logs/             stat indexes; directories of cache mounts; a log per build
 //! tmp/<random>/                              what a process is making, and its garbage; replaced cache mounts in use
-//! locks/                                     `store`, and a file per key while it is held
+//! locks/                                     `store`, `uses`, and a file per key while it is held
 //! ```
 //!
 //! **Killed at any moment.** Everything is made under `tmp/` and renamed. What refers to something is written after it:
@@ -35,8 +36,10 @@
 //!   [discarded](Snapshots::discard).
 //!
 //! **Several processes.** Each holds `locks/store` shared while it has the store open; collecting garbage takes it
-//! exclusively. [`Store::lock`] keeps two of them from making the same thing.
+//! exclusively. [`Store::lock`] keeps two of them from making the same thing. What a process has looked at or made it
+//! notes in `locks/uses`, so that room can be made while it runs.
 
+mod automatic;
 mod blobs;
 mod cache_mounts;
 mod collect;
@@ -51,6 +54,7 @@ mod lock;
 mod logs;
 mod prune;
 mod records;
+mod room;
 mod scratch;
 mod snapshots;
 mod sources;
@@ -59,6 +63,7 @@ mod stamp;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 pub use blobs::{BlobInfo, BlobWriter, Blobs, CopyError, FinishedBlob, UnhashedBlob};
 pub use cache_mounts::{CacheMount, CacheMountUse, NewCacheMount};
@@ -72,6 +77,7 @@ pub use lock::KeyLock;
 pub use logs::Logs;
 pub use prune::{Prune, Pruned};
 pub use records::{Gone, Records, StepRecord};
+pub use room::{Limit, Overfull};
 pub use snapshots::{ActiveSnapshot, ClampedLayer, Snapshot, SnapshotId, SnapshotMeta, Snapshots};
 pub use sources::{KnownCommit, KnownFile};
 pub use space::{Item, Kept, Kind};
@@ -80,6 +86,7 @@ use crate::rootfs::{Owners, XattrFlavor};
 use document::Durability;
 use error::At;
 use registry_client::digest::Digest;
+use room::Room;
 use rustix::fs::FlockOperation;
 use scratch::Scratch;
 use serde::{Deserialize, Serialize};
@@ -90,13 +97,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use uses::{Thing, Uses};
 
 /// The format of the directories, in `store.json`.
 const FORMAT: u32 = 1;
 
 /// Every directory of a store, apart from those within them. One that is made later is here as well: what is not, is
 /// nothing of a store.
-const DIRECTORIES: [&str; 18] = [
+const DIRECTORIES: [&str; 19] = [
     "blobs/sha256",
     "layers",
     "snapshots",
@@ -109,6 +117,7 @@ const DIRECTORIES: [&str; 18] = [
     "cache/users",
     "cache/builds",
     "cache/lists",
+    "cache/sizes",
     "git",
     "contexts",
     "mounts",
@@ -116,6 +125,9 @@ const DIRECTORIES: [&str; 18] = [
     "tmp",
     "locks",
 ];
+
+/// What is moved aside is called.
+const GARBAGE: &str = "garbage";
 
 /// What `store.json` says.
 #[derive(Serialize, Deserialize)]
@@ -133,6 +145,8 @@ pub struct Opener {
     pub owners: Owners,
     /// Names this boot of the machine, where the kernel's name of it is not to be taken.
     pub boot: Option<String>,
+    /// How much the store may hold when this process makes something.
+    pub limit: Limit,
 }
 
 /// An open store. Cloning gives another handle of the same one; it is closed with the last of them and of what they
@@ -140,6 +154,8 @@ pub struct Opener {
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// What is looked at counts as needed.
+    holding: bool,
 }
 
 #[derive(Debug)]
@@ -153,6 +169,8 @@ struct Shared {
     /// Blobs whose bytes this process has hashed on their way in.
     hashed: Mutex<HashSet<Digest>>,
     boots: Boots,
+    uses: Uses,
+    room: Room,
     /// Something was made since the last sync.
     unsynced: AtomicBool,
     lock: File,
@@ -164,7 +182,7 @@ impl Store {
     /// # Errors
     /// When the directory is something else, has another format or flavor, or cannot be used.
     pub fn open(root: &Path, flavor: XattrFlavor) -> Result<Self, StoreError> {
-        Self::open_as(root, Opener { flavor, owners: Owners::Kept, boot: None })
+        Self::open_as(root, Opener { flavor, owners: Owners::Kept, boot: None, limit: Limit::Unlimited })
     }
 
     /// As [`open`](Self::open), for a process that says more about itself.
@@ -184,7 +202,10 @@ impl Store {
         lock::lock(&lock, FlockOperation::LockShared).at("lock", &lock_path)?;
         let boots = Boots::new(opener.boot, root.join("cache/synced"));
         let store = Self {
+            holding: true,
             shared: Arc::new(Shared {
+                uses: Uses::new(root.join("locks/uses")),
+                room: Room::new(opener.limit),
                 root,
                 flavor: opener.flavor,
                 owners: opener.owners,
@@ -329,6 +350,7 @@ impl Store {
             return Err(StoreError::InUse { path: self.root().to_owned() });
         }
         let result = f(self);
+        self.forget_total();
         lock::lock(&self.shared.lock, FlockOperation::LockShared).at("lock", &path)?;
         result
     }
@@ -349,9 +371,33 @@ impl Store {
         drop(self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
+    /// The same store for who only looks around: what is looked at does not count as needed.
+    fn observing(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), holding: false }
+    }
+
+    /// Keeps `thing` from being collected while this process lives; `false` when it is just being collected.
+    fn hold(&self, thing: Thing<'_>) -> bool {
+        !self.holding || self.shared.uses.hold(thing)
+    }
+
+    /// Deletes what was moved aside until now.
+    fn empty_garbage(&self) {
+        let scratch = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(entries) = scratch.and_then(|scratch| std::fs::read_dir(scratch.path()).ok()) else {
+            return;
+        };
+        let garbage = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(GARBAGE.as_bytes());
+        for entry in entries.flatten().filter(|entry| garbage(&entry.file_name())) {
+            // What cannot be deleted now goes when the store is closed, or later.
+            let path = entry.path();
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+        }
+    }
+
     /// Moves `path` of the store aside, to be deleted when the store is closed.
     fn discard(&self, path: &Path) -> Result<(), StoreError> {
-        match std::fs::rename(path, self.scratch("garbage")?) {
+        match std::fs::rename(path, self.scratch(GARBAGE)?) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", path, e)),
             _ => Ok(()),
         }

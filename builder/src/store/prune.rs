@@ -75,7 +75,7 @@ impl Store {
                         unwanted.insert(*id);
                     }
                     Place::Directory(path) => {
-                        store.discard(path)?;
+                        store.discard_directory(path)?;
                         bytes += item.size;
                     }
                     Place::Image(_) | Place::Needed => continue,
@@ -115,7 +115,7 @@ fn in_use(items: &[Item]) -> u64 {
 
 /// The least valuable first: what is had again soon, is large, or was not used for long. A step is worth as much as what
 /// was built on it, which is of no use without it.
-fn by_value(items: Vec<Item>, now: SystemTime) -> Vec<Item> {
+pub(super) fn by_value(items: Vec<Item>, now: SystemTime) -> Vec<Item> {
     let own = |item: &Item| {
         let bytes = item.size as f64;
         let cost = item.took.map_or(bytes / FETCHED, |took| took.as_secs_f64()) + 0.01;

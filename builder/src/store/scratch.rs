@@ -70,6 +70,11 @@ impl Scratch {
         Ok(Self { directory: LockedDirectory::create(tmp)?, next: AtomicU64::new(0) })
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A name that nothing has yet; `what` is for people who look.
     pub(super) fn name(&self, what: &str) -> PathBuf {
         self.directory.path().join(format!("{what}-{}", self.next.fetch_add(1, Ordering::Relaxed)))

@@ -4,6 +4,7 @@ use super::Store;
 use super::document::{self, rename_new};
 use super::error::{At, StoreError};
 use super::stamp::Stamp;
+use super::uses::Thing;
 use crate::content::ContentId;
 use crate::rootfs::RootAttributes;
 use registry_client::digest::DiffId;
@@ -197,8 +198,14 @@ impl Snapshots {
     /// to it meanwhile is not seen, and would only spare work; none of them takes a sound one away while the store is
     /// open.
     pub fn get(&self, id: &SnapshotId) -> Option<Snapshot> {
+        if !self.store.holding {
+            return self.read(id);
+        }
         if let Some(known) = self.known().get(id) {
             return Some(known.clone());
+        }
+        if !self.store.hold(Thing::Snapshot(&id.to_string())) {
+            return None;
         }
         let read = self.read(id)?;
         self.known().insert(*id, read.clone());
@@ -347,6 +354,8 @@ impl ActiveSnapshot {
         let path = self.dir.join("meta.json");
         std::fs::write(&path, document::encode(&stored, &path)?).at("write", &path)?;
         let target = self.store.snapshots().dir(&self.id);
+        self.store.hold(Thing::Snapshot(&self.id.to_string()));
+        let _growing = self.store.grow(stored.meta.size)?;
         if !rename_new(&self.dir, &target)? {
             let source = io::ErrorKind::AlreadyExists.into();
             return Err(StoreError::Io { action: "create", path: target, source });

@@ -2,6 +2,7 @@
 
 use super::document;
 use super::error::{At, StoreError};
+use super::uses::Thing;
 use super::{Store, hash_name};
 use crate::content::ContentId;
 use registry_client::digest::Digest;
@@ -45,8 +46,20 @@ impl Store {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(error).at("create", &all)?
             }
-            _ => Ok(all.join(hash_name(remote.as_bytes()))),
+            _ => {
+                let name = hash_name(remote.as_bytes());
+                self.hold(Thing::Repository(&name));
+                Ok(all.join(name))
+            }
         }
+    }
+
+    /// Notes how large the repository of a remote is now.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn measure_repository(&self, remote: &str) -> Result<(), StoreError> {
+        self.measure(&self.path("git").join(hash_name(remote.as_bytes())))
     }
 
     /// What is known of the file that was downloaded from `url`.

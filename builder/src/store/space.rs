@@ -2,7 +2,7 @@
 //! directories of cache mounts and git repositories, which change, are walked.
 
 use super::collect::{Collector, entries};
-use super::error::StoreError;
+use super::error::{At, StoreError};
 use super::records::StepRecord;
 use super::{LayerDir, SnapshotId, Store, document};
 use crate::content::ContentId;
@@ -106,6 +106,15 @@ pub(super) enum Place {
     Needed,
 }
 
+/// How sizes of directories that change are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sizes {
+    /// They are walked.
+    Exact,
+    /// As they were when they were last used.
+    Noted,
+}
+
 /// An image, and all that it needs.
 struct Needs<'a> {
     descriptor: Descriptor,
@@ -128,6 +137,11 @@ impl Store {
     /// # Errors
     /// When a directory of the store cannot be read.
     pub fn space(&self) -> Result<Vec<Item>, StoreError> {
+        self.observing().items(Sizes::Exact)
+    }
+
+    /// The same, for a store that only looks around.
+    pub(super) fn items(&self, sizes: Sizes) -> Result<Vec<Item>, StoreError> {
         let layers = self.layers().list()?;
         let images = self.needs(&layers)?;
         let mut blobs: BTreeMap<Digest, u64> =
@@ -146,8 +160,13 @@ impl Store {
             kept: Kept::Nothing,
             place: Place::Needed,
         }));
-        items.extend(self.directory_items("mounts", Kind::CacheMount, "directory of a cache mount")?);
-        items.extend(self.directory_items("git", Kind::Source, "git repository")?);
+        items.extend(self.directory_items(
+            "mounts",
+            Kind::CacheMount,
+            "directory of a cache mount",
+            sizes,
+        )?);
+        items.extend(self.directory_items("git", Kind::Source, "git repository", sizes)?);
         items.sort_by(|one, other| other.size.cmp(&one.size).then_with(|| one.id.cmp(&other.id)));
         Ok(items)
     }
@@ -263,7 +282,13 @@ impl Store {
         own.map(item).collect()
     }
 
-    fn directory_items(&self, name: &str, kind: Kind, description: &str) -> Result<Vec<Item>, StoreError> {
+    fn directory_items(
+        &self,
+        name: &str,
+        kind: Kind,
+        description: &str,
+        sizes: Sizes,
+    ) -> Result<Vec<Item>, StoreError> {
         let root = self.path(name);
         // Made when the first is: stores of earlier versions have none.
         let found = if root.exists() { entries(root)? } else { Vec::new() };
@@ -271,7 +296,7 @@ impl Store {
             kind,
             id: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             description: description.to_owned(),
-            size: tree_size(&path, &mut HashSet::new()),
+            size: self.directory_size(&path, sizes),
             shared: false,
             last_used: modified(&path),
             took: None,
@@ -279,6 +304,60 @@ impl Store {
             place: Place::Directory(path),
         };
         Ok(found.into_iter().map(item).collect())
+    }
+}
+
+impl Store {
+    /// Bytes of a directory that changes.
+    fn directory_size(&self, path: &Path, sizes: Sizes) -> u64 {
+        let walked = || tree_size(path, &mut HashSet::new());
+        if sizes == Sizes::Exact {
+            return walked();
+        }
+        let noted = self.noted_size(path);
+        noted.unwrap_or_else(|| {
+            let size = walked();
+            // Without the note it is walked again.
+            let _ = self.note_size(path, size);
+            size
+        })
+    }
+
+    fn size_path(&self, directory: &Path) -> PathBuf {
+        let below = directory.strip_prefix(self.root()).unwrap_or(directory);
+        self.path("cache/sizes").join(below.to_string_lossy().replace('/', "-"))
+    }
+
+    fn noted_size(&self, directory: &Path) -> Option<u64> {
+        document::read(&self.size_path(directory))
+    }
+
+    fn note_size(&self, directory: &Path, size: u64) -> Result<(), StoreError> {
+        let path = self.size_path(directory);
+        let all = self.path("cache/sizes");
+        // Stores of earlier versions have none.
+        match std::fs::create_dir(&all) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error).at("create", &all),
+            _ => self.write_cache(&path, &size),
+        }
+    }
+
+    /// Looks how large a directory is now, and counts what it has grown.
+    pub(super) fn measure(&self, directory: &Path) -> Result<(), StoreError> {
+        let _alone = self.lock("size", &directory.to_string_lossy())?;
+        let size = tree_size(directory, &mut HashSet::new());
+        let before = self.noted_size(directory).unwrap_or(0);
+        if size != before {
+            self.note_size(directory, size)?;
+            self.grow_from(before, size)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a directory aside that changes, and forgets how large it was.
+    pub(super) fn discard_directory(&self, directory: &Path) -> Result<(), StoreError> {
+        let _ = std::fs::remove_file(self.size_path(directory));
+        self.discard(directory)
     }
 }
 

@@ -53,6 +53,12 @@ impl Boots {
         self.own.get_or_init(boot_id)
     }
 
+    /// A number that names this boot.
+    pub(super) fn number(&self) -> u64 {
+        let hash = blake3::hash(self.own().as_bytes());
+        hash.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     /// The stamp of what is finished now.
     pub(super) fn now(&self) -> Stamp {
         let now = clock_gettime(ClockId::Monotonic);

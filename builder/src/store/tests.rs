@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 mod cache_mounts;
 mod collect;
 mod crash;
+mod room;
 mod space;
 
 fn temporary() -> (tempfile::TempDir, Store) {
@@ -435,7 +436,12 @@ fn a_store_that_lost_its_header_or_locks_is_still_one() {
 #[test]
 fn layers_of_one_id_are_kept_apart() {
     let (_dir, kept) = temporary();
-    let opener = Opener { flavor: XattrFlavor::Trusted, owners: Owners::Flattened, boot: None };
+    let opener = Opener {
+        flavor: XattrFlavor::Trusted,
+        owners: Owners::Flattened,
+        boot: None,
+        limit: Limit::Unlimited,
+    };
     let flattened = Store::open_as(kept.root(), opener).unwrap();
     let diff_id = DiffId(Digest::of(b"tar"));
     let make = |store: &Store| store.layers().begin(diff_id).unwrap().commit(3).unwrap();

@@ -84,6 +84,37 @@ as_everyone!(why_steps_ran, TOOLS, |lab| {
     lab.assert_nothing_left();
 });
 
+as_everyone!(which_mounted_files_changed, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let text = format!(
+        "FROM {base} AS made\nCOPY b /out/\nFROM {base}\n\
+         RUN --mount=target=/src --mount=from=made,source=/out,target=/out cat /src/a /out/b > /all\n"
+    );
+    let context = lab.dockerfile("context", &text);
+    lab.file("context/a", "a");
+    lab.file("context/b", "b");
+    lab.build(strings(&[], &context));
+    fs::write(lab.path("context/a"), "A").expect("writable");
+    fs::write(lab.path("context/b"), "B").expect("writable");
+    lab.file("context/c", "");
+    let built = lab.build(strings(&["--explain"], &context));
+    let why = explained(&built.text);
+    let run = why.iter().position(|line| line.starts_with("[stage-1 2/2]")).expect("the RUN ran");
+    assert_eq!(
+        why[run + 1..],
+        [
+            "├─ the build context, mounted on /src: a content",
+            "├─ the build context, mounted on /src: b content",
+            "├─ the build context, mounted on /src: c is new",
+            "└─ stage \"made\", mounted on /out: out/b content",
+        ],
+        "{}",
+        built.text
+    );
+    lab.build(strings(&["--explain"], &context)).assert_all_cached();
+});
+
 as_everyone!(other_reasons, TOOLS, |lab| {
     let registry = Registry::start(&lab.path("docker"));
     let base = registry.push_base("busybox");

@@ -14,6 +14,7 @@ mod attributes;
 mod bad_input;
 mod bad_network;
 mod cache;
+mod capped;
 mod checks;
 mod compared;
 mod contexts;

@@ -100,6 +100,13 @@ impl Git {
         if self.has(remote, &commit.id).await? {
             return Ok(());
         }
+        let fetched = self.fetch_alone(remote, commit).await;
+        let (store, remote) = (self.store.clone(), remote.to_owned());
+        blocking(move || store.measure_repository(&remote)).await?;
+        fetched
+    }
+
+    async fn fetch_alone(&self, remote: &str, commit: &Commit) -> Result<(), GitError> {
         let _alone = self.lock(remote).await?;
         if self.has(remote, &commit.id).await? {
             return Ok(());

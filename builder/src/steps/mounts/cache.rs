@@ -146,7 +146,8 @@ impl StepWorker {
         }
         let mut used = BTreeMap::new();
         for (name, cache) in distinct(run, &names, self.vertex(vertex).ignore_cache) {
-            let mount = self.use_cache(vertex, &name, &cache, inputs).await?;
+            let (directory, mount) = self.use_cache(vertex, &name, &cache, inputs).await?;
+            prepared.caches.push(directory);
             used.insert(name, mount);
         }
         let mut mounts = Vec::new();
@@ -184,20 +185,20 @@ impl StepWorker {
         }
     }
 
-    /// The directory of `cache`, used in its way.
+    /// The directory of `cache`, used in its way, and its name.
     async fn use_cache(
         &self,
         vertex: VertexId,
         name: &str,
         cache: &Cache<'_>,
         inputs: &Inputs<Rootfs>,
-    ) -> Result<CacheMount, Cause> {
+    ) -> Result<(String, CacheMount), Cause> {
         let mut waiting = Waiting::new();
         if cache.sharing == Sharing::Private {
             for copy in 0..PRIVATE_COPIES {
                 let name = if copy == 0 { name.to_owned() } else { format!("{name}\0{copy}") };
                 if let Some(mount) = self.try_cache(vertex, &name, cache, inputs, &mut waiting).await? {
-                    return Ok(mount);
+                    return Ok((name, mount));
                 }
             }
             return Err(Cause::Mount {
@@ -207,7 +208,7 @@ impl StepWorker {
         }
         loop {
             if let Some(mount) = self.try_cache(vertex, name, cache, inputs, &mut waiting).await? {
-                return Ok(mount);
+                return Ok((name.to_owned(), mount));
             }
             self.pause(vertex, cache, &mut waiting).await?;
         }

@@ -9,6 +9,7 @@ pub(super) use cache::Renewed;
 
 use super::StepWorker;
 use super::error::Cause;
+use super::key;
 use super::state::Rootfs;
 use crate::agent::Proxy;
 use crate::blocking::blocking;
@@ -38,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) secrets: Vec<Vec<u8>>,
     /// Held while the program runs.
     pub(super) held: Vec<Held>,
+    /// The cache mounts among them, by name.
+    pub(super) caches: Vec<String>,
     /// What is shown of contexts is what was there when the RUN was looked up.
     pub(super) as_looked_up: bool,
 }
@@ -52,9 +55,10 @@ pub(super) enum Held {
 
 impl StepWorker {
     /// The content of what each mount of a RUN takes its files from, as far as it decides the result; `None` for the
-    /// others.
+    /// others. The files of bind mounts are kept for explaining.
     pub(super) async fn mount_contents(
         &self,
+        vertex: VertexId,
         run: &RunOp,
         inputs: &Inputs<Rootfs>,
     ) -> Result<Vec<Option<ContentId>>, Cause> {
@@ -65,8 +69,12 @@ impl StepWorker {
                 (ast::MountKind::Bind, from) => match self.origin(from, inputs).await? {
                     None => Some(Rootfs::empty().content),
                     Some(tree) => {
-                        let bound = bound.clone();
-                        Some(blocking(move || source::content(&bound, &tree)).await?)
+                        let (wanted, place) = (bound.clone(), self.place_of(from));
+                        let (id, entries) = blocking(move || source::listed(&wanted, &tree)).await?;
+                        let target = bound.mount.target.as_deref().unwrap_or_default();
+                        let place = format!("{place}, mounted on {target}");
+                        self.explained.takes(vertex, key::mounted_files(target), place, id, entries);
+                        Some(id)
                     }
                 },
                 (ast::MountKind::Cache, _) => self.seed(bound, inputs).await?,
@@ -89,6 +97,7 @@ impl StepWorker {
             env: Vec::new(),
             secrets: Vec::new(),
             held: Vec::new(),
+            caches: Vec::new(),
             as_looked_up: true,
         };
         let mut mounts = Vec::with_capacity(run.mounts.len());

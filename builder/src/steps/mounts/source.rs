@@ -1,7 +1,7 @@
 //! What bind and cache mounts take their files from: `from` and `source`.
 
 use crate::content::{ContentId, Encoder};
-use crate::context::digest_sources;
+use crate::context::{EntrySummary, digest_sources};
 use crate::copy::{CopySpec, Ownership, SourceTree};
 use crate::graph::{Origin, RunMount};
 use crate::steps::contexts::Tree;
@@ -68,13 +68,18 @@ pub(super) fn top(bound: &RunMount, tree: &SourceTree<'_>) -> Result<Option<Top>
 
 /// Names what the source holds.
 pub(super) fn content(bound: &RunMount, tree: &Tree) -> Result<ContentId, Cause> {
+    Ok(listed(bound, tree)?.0)
+}
+
+/// The same, with the files in it.
+pub(super) fn listed(bound: &RunMount, tree: &Tree) -> Result<(ContentId, Vec<EntrySummary>), Cause> {
     let digest = digest_sources(&copy_spec(bound, Path::new("/")), &tree.tree(), tree.index())?;
     let mut encoder = Encoder::new("slipway mount source v1");
     encoder.id(&digest.id);
     if let Some(Top { mode, uid, gid }) = top(bound, &tree.tree())? {
         encoder.number(mode.into()).number(uid.into()).number(gid.into());
     }
-    Ok(encoder.finish())
+    Ok((encoder.finish(), digest.entries))
 }
 
 /// The source of a mount is a path, not a pattern.
