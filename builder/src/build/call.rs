@@ -128,7 +128,8 @@ pub async fn check(
     let last_stage = parsed.dockerfile.stages.last().map(|stage| stage.span).unwrap_or_default();
     let (mut found, mut known) = (parsed.warnings.clone(), Known::default());
     for target in targets {
-        let options = PlanOptions { target: Some(target), ..planning::options(request) };
+        let secrets = Some(request.secrets.keys().cloned().collect());
+        let options = PlanOptions { target: Some(target), secrets, ..planning::options(request) };
         match known.graph(&parsed.dockerfile, &options, &bases).await {
             Ok(graph) => {
                 let (context, path) = (input.context.as_deref(), input.path.as_deref());

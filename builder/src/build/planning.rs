@@ -52,6 +52,7 @@ pub(super) fn options(request: &BuildRequest) -> PlanOptions {
         network: request.network,
         allowed: request.allowed,
         ssh: request.ssh.keys().cloned().collect(),
+        secrets: None,
         no_cache: request.no_cache.clone(),
         offline: false,
         locked: None,

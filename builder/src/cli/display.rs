@@ -23,12 +23,14 @@ pub enum Display {
 impl Display {
     /// The renderer of a mode; [`mode`] never gives `Auto`.
     pub fn new(mode: ProgressMode, style: Style) -> Self {
+        // As the messages that end a build.
+        let paint = Box::new(move |line: &str| style.diagnostic(line));
         match mode {
             ProgressMode::Tty | ProgressMode::Auto => {
                 let target = ProgressDrawTarget::stderr();
-                Self::Tty(Arc::new(Tty::new(target, Box::new(size), style.colours())))
+                Self::Tty(Arc::new(Tty::new(target, Box::new(size), style.colours()).painted(paint)))
             }
-            ProgressMode::Plain => Self::Lines(Arc::new(Plain::new(Box::new(io::stderr())))),
+            ProgressMode::Plain => Self::Lines(Arc::new(Plain::new(Box::new(io::stderr())).painted(paint))),
             ProgressMode::RawJson => Self::Lines(Arc::new(RawJson::new(Box::new(io::stderr())))),
             ProgressMode::Quiet | ProgressMode::None => Self::Silent,
         }

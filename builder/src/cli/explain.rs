@@ -5,6 +5,8 @@ use crate::explain::{BuildHistory, FileChange, FileChanges, HistoricStep, Outcom
 use crate::progress::sanitize;
 use serde_json::{Value, json};
 
+mod values;
+
 /// Files of one step that are shown; the rest is counted.
 const SHOWN: usize = 12;
 /// The most that is shown of one value, in characters.
@@ -66,7 +68,10 @@ fn reason_lines(reason: &Reason) -> Vec<String> {
         Reason::Input { name, from, to, .. } => vec![match (from, to) {
             (None, Some(to)) => format!("{name} is new: {}", value(to)),
             (Some(from), None) => format!("{name} is gone; it was {}", value(from)),
-            (Some(from), Some(to)) => format!("{name}: {} → {}", value(from), value(to)),
+            (Some(from), Some(to)) => {
+                let (from, to) = values::changed(&shown_as(from), &shown_as(to), WIDTH);
+                format!("{name}: {from} → {to}")
+            }
             (None, None) => format!("{name} changed"),
         }],
         Reason::Base { image, from, to } => {
@@ -124,8 +129,15 @@ fn change(file: &FileChange) -> String {
     format!("{path} {}", what.collect::<Vec<_>>().join(", "))
 }
 
+/// One value, cut where it is long.
 fn value(text: &str) -> String {
-    format!("{:?}", sanitize::fit(&sanitize::line(text.as_bytes()), WIDTH))
+    sanitize::fit(&shown_as(text), WIDTH)
+}
+
+/// A text in quotes; a list, whose texts have their own, as a command line.
+fn shown_as(text: &str) -> String {
+    let shown = values::command(text).unwrap_or_else(|| format!("\"{text}\""));
+    sanitize::line(shown.as_bytes())
 }
 
 fn short(digest: &str) -> &str {
@@ -181,7 +193,16 @@ mod tests {
                 step(
                     "[build 2/5] RUN x",
                     Outcome::Ran,
-                    vec![input("ARG V", Some("1"), Some("2"), false), input("ENV TOKEN", None, None, true)],
+                    vec![
+                        input("ARG V", Some("1"), Some("2"), false),
+                        input(
+                            "command",
+                            Some(r#""/bin/sh" "-c" "echo \"a\"""#),
+                            Some(r#""/bin/sh" "-c" "echo \"b\"""#),
+                            false,
+                        ),
+                        input("ENV TOKEN", None, None, true),
+                    ],
                 ),
                 step(
                     "[build 3/5] COPY . /src",
@@ -195,7 +216,7 @@ mod tests {
         };
         assert_eq!(
             text(&history, Style::new(false)),
-            "[build 2/5] RUN x\n├─ ARG V: \"1\" → \"2\"\n└─ ENV TOKEN changed (its value is not shown)\n\
+            "[build 2/5] RUN x\n├─ ARG V: \"1\" → \"2\"\n├─ command: echo \"a\" → echo \"b\"\n└─ ENV TOKEN changed (its value is not shown)\n\
              [build 3/5] COPY . /src\n├─ the build context: a.c content, mode 0644 → 0755\n\
              └─ the build context: bred.c is new\n\
              [build 4/5] RUN make gave what it had given before\n└─ what is below it changed: COPY . /src\n\

@@ -67,6 +67,9 @@ pub enum UsageError {
     /// Several outputs without a destination.
     #[error("only one output can go to standard output; give the others a dest=")]
     TwoUsesOfStdout,
+    /// The JSON of `--explain` beside something else.
+    #[error("--explain=json writes to standard output, and so does {0}; leave out one of them")]
+    ExplainBeside(&'static str),
     /// An archive for the eyes.
     #[error("an archive is not written to a terminal; add dest=FILE to the output, or redirect it")]
     ArchiveOnTerminal,

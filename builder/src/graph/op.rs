@@ -227,6 +227,10 @@ pub struct RunMount {
     pub mount: Mount,
     /// Where a bind or cache mount takes its files from.
     pub from: Origin,
+    /// All that the flag says.
+    pub span: Span,
+    /// The value of `source`, or all of it.
+    pub source_span: Span,
 }
 
 /// Where files come from.

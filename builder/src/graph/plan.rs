@@ -41,6 +41,9 @@ pub struct PlanOptions {
     pub allowed: Entitlements,
     /// The ids of `--ssh`.
     pub ssh: BTreeSet<String>,
+    /// The ids of `--secret`, when RUNs that require others are to be told of. A build has `None`: a RUN that is cached
+    /// needs no secret.
+    pub secrets: Option<BTreeSet<String>>,
     /// `--no-cache`.
     pub no_cache: NoCache,
     /// `--offline`: what was fetched before does, `no_cache` or not.
@@ -292,15 +295,15 @@ impl<'a> Planner<'a> {
                 let mut triggers = Vec::new();
                 for text in stored.unwrap_or_default() {
                     let trigger = dockerfile_parser::parse_trigger(text, '\\').map_err(|errors| {
-                        let error = errors.into_iter().next().map(|error| error.message).unwrap_or_default();
-                        vec![Diagnostic::error(
-                            "bad-trigger",
-                            span,
-                            format!(
-                                "{} has an ONBUILD trigger that cannot be read: {text:?}: {error}",
-                                key.name
-                            ),
-                        )]
+                        let first = errors.into_iter().next();
+                        let error = first.as_ref().map(|error| error.message.as_str()).unwrap_or_default();
+                        let message = format!(
+                            "{} has an ONBUILD trigger that cannot be read: {text:?}: {error}",
+                            key.name
+                        );
+                        let mut diagnostic = Diagnostic::error("bad-trigger", span, message);
+                        diagnostic.help = first.and_then(|error| error.help);
+                        vec![diagnostic]
                     })?;
                     triggers.push(trigger);
                 }

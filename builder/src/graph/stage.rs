@@ -218,7 +218,18 @@ fn start(
             let Some(parent) = states.get(&parent) else {
                 unreachable!("a stage is evaluated after the stage it starts from");
             };
+            let asked = state.platform.clone();
             on_stage(&mut state, parent);
+            if let Some(word) = &stage.from.platform
+                && asked != state.platform
+            {
+                let message =
+                    format!("--platform={asked} has no effect: the stage is for {}", state.platform);
+                planner.warnings.push(
+                    Diagnostic::warning("FromPlatformOfStage", word.span, message)
+                        .help("give --platform to the FROM of the image at the bottom"),
+                );
+            }
             // FROM of a stage is no step of its own.
             state.counter = (0, steps);
         }

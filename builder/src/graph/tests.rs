@@ -20,6 +20,7 @@ fn options() -> PlanOptions {
         network: NetworkMode::Default,
         allowed: Default::default(),
         ssh: Default::default(),
+        secrets: None,
         no_cache: NoCache::Nothing,
         offline: false,
         locked: None,
@@ -817,4 +818,25 @@ fn what_is_set_is_known_by_its_place() {
     assert_eq!(set, want.map(|(set, place)| (set.to_owned(), place)));
     let spans = graph.images[0].history.iter().map(|entry| &text[entry.span.start..entry.span.end]);
     assert!(spans.eq(["ARG A=1 B", "ENV X=$A Y=2", "LABEL \\\n  l=\"$X\" \\\n  m=3", "RUN true"]));
+}
+
+#[test]
+fn a_stage_keeps_its_platform() {
+    let text = "FROM --platform=linux/arm64 image AS arm\nFROM --platform=linux/arm64/v8 arm AS same\n\
+                FROM --platform=linux/s390x same\nRUN true\n";
+    let graph = graph(text, &options());
+    let found: Vec<_> = graph.warnings.iter().map(|w| (w.code, &text[w.span.start..w.span.end])).collect();
+    assert_eq!(found, [("FromPlatformOfStage", "linux/s390x")]);
+    assert_eq!(graph.images[0].platform, Platform::new("linux", "arm64"));
+}
+
+#[test]
+fn a_trigger_of_an_image_that_is_none() {
+    let broken = |_: &str, config: &mut ImageConfig| {
+        config.config.on_build = Some(vec!["COPPY a b".to_owned()]);
+    };
+    let text = "FROM base\n";
+    let error = &planned(text, &options(), &broken).unwrap_err()[0];
+    assert!(error.message.ends_with("unknown instruction \"COPPY\""), "{}", error.message);
+    assert_eq!((error.help.as_deref(), error.span.start), (Some("did you mean COPY?"), 5));
 }

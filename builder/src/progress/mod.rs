@@ -43,6 +43,9 @@ pub enum Stream {
     Stderr,
 }
 
+/// Gives a line of a warning its colours.
+pub type Paint = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -11,7 +11,7 @@
 //! and what the others say waits meanwhile.
 
 use super::rate::Meter;
-use super::{Event, Sink, StepId, bytes, sanitize};
+use super::{Event, Paint, Sink, StepId, bytes, sanitize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +40,8 @@ struct State {
     floor: Option<(StepId, Duration)>,
     /// Whether something was written: steps are set apart by an empty line.
     started: bool,
+    /// Colours lines of warnings.
+    paint: Option<Paint>,
 }
 
 #[derive(Default)]
@@ -67,8 +69,15 @@ impl Plain {
         Self::with_clock(out, Box::new(move || start.elapsed()))
     }
 
+    /// Lines of warnings are given their colours by `paint`.
+    #[must_use]
+    pub fn painted(self, paint: Paint) -> Self {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).paint = Some(paint);
+        self
+    }
+
     fn with_clock(out: Box<dyn Write + Send>, clock: Clock) -> Self {
-        let state = State { out, steps: BTreeMap::new(), floor: None, started: false };
+        let state = State { out, steps: BTreeMap::new(), floor: None, started: false, paint: None };
         Self { clock, state: Mutex::new(state) }
     }
 }
@@ -211,7 +220,8 @@ impl State {
         let mut lines = String::new();
         self.interrupt(&mut lines);
         for line in text.lines() {
-            lines.push_str(&sanitize::line(line.as_bytes()));
+            let line = sanitize::line(line.as_bytes());
+            lines.push_str(&self.paint.as_ref().map_or_else(|| line.to_string(), |paint| paint(&line)));
             lines.push('\n');
         }
         let _ = self.out.write_all(lines.as_bytes());

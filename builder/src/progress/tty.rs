@@ -3,11 +3,11 @@
 
 mod frame;
 
-use super::{Event, Sink, StepId, sanitize};
+use super::{Event, Paint, Sink, StepId, sanitize};
 use frame::{Outcome, State, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ struct Shared {
     state: Mutex<State>,
     size: Size,
     start: Instant,
+    paint: OnceLock<Paint>,
 }
 
 impl Tty {
@@ -38,7 +39,7 @@ impl Tty {
             bar.set_style(style);
         }
         let state = Mutex::new(State::new(Style { colours }));
-        let shared = Arc::new(Shared { bar, state, size, start: Instant::now() });
+        let shared = Arc::new(Shared { bar, state, size, start: Instant::now(), paint: OnceLock::new() });
         let (sender, receiver) = mpsc::channel();
         let drawn = Arc::clone(&shared);
         // One thread draws; events only change the state, so that a chatty step is not slowed down by the terminal.
@@ -50,6 +51,13 @@ impl Tty {
         // Without a thread to spare nothing is redrawn between events; the build matters more.
         let ticker = std::thread::Builder::new().name("progress".to_owned()).spawn(draw).ok();
         Self { shared, ticker: Mutex::new(ticker.map(|thread| (sender, thread))) }
+    }
+
+    /// Lines of warnings are given their colours by `paint`.
+    #[must_use]
+    pub fn painted(self, paint: Paint) -> Self {
+        self.shared.paint.get_or_init(|| paint);
+        self
     }
 
     /// Takes the live part away, so that something else can be written. What comes afterwards is not shown.
@@ -111,7 +119,11 @@ impl Sink for Tty {
             Event::Warning { text } => {
                 drop(state);
                 for line in text.lines() {
-                    self.shared.bar.println(sanitize::line(line.as_bytes()));
+                    let line = sanitize::line(line.as_bytes());
+                    match self.shared.paint.get() {
+                        Some(paint) => self.shared.bar.println(paint(&line)),
+                        None => self.shared.bar.println(line),
+                    }
                 }
                 return;
             }

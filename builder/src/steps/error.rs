@@ -12,6 +12,7 @@ use crate::layer::tree::ScanError;
 use crate::rootfs::user::UserError;
 use crate::sandbox::{Exit, ExitStatus, SandboxError};
 use crate::store::StoreError;
+use dockerfile_parser::ast::MountKind;
 use dockerfile_parser::diagnostic::Diagnostic;
 use dockerfile_parser::span::Span;
 use std::io;
@@ -208,10 +209,25 @@ impl StepError {
         }
     }
 
-    /// The source of a COPY or the name of a user that is to blame, else the instruction.
+    /// The source of a COPY or of a mount, the secret or the name of a user that is to blame, else the instruction.
     fn place(&self, vertex: &Vertex) -> Span {
         if let Cause::User(_) = self.cause {
             return user_of(&vertex.op).and_then(|user| user.span).unwrap_or(vertex.span);
+        }
+        if let Op::Run(run) = &vertex.op {
+            let mut mounts = run.mounts.iter();
+            let blamed = match &self.cause {
+                Cause::Secret { id } => mounts
+                    .find(|bound| {
+                        bound.mount.kind == MountKind::Secret && bound.mount.id.as_ref() == Some(id)
+                    })
+                    .map(|bound| bound.span),
+                Cause::Copy(error) => written(error)
+                    .and_then(|source| mounts.find(|bound| bound.mount.source.as_deref() == Some(source)))
+                    .map(|bound| bound.source_span),
+                _ => None,
+            };
+            return blamed.unwrap_or(vertex.span);
         }
         let (Cause::Copy(error), Op::Copy(copy)) = (&self.cause, &vertex.op) else {
             return vertex.span;

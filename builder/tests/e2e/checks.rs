@@ -63,6 +63,28 @@ as_everyone!(what_an_image_says, &[], |lab| {
     assert_eq!(refused.text.matches("has the value of the secret").count(), 3, "{}", refused.text);
 });
 
+as_everyone!(what_a_run_requires, &[], |lab| {
+    let text =
+        "FROM scratch\nRUN --mount=type=secret,id=token,required --mount=type=secret,id=other [\"/x\"]\n";
+    let context = lab.dockerfile("context", text);
+    let said = lab.try_build([Path::new("--check"), &context]);
+    said.assert_refused(
+        1,
+        &["the secret \"token\" is required", "Dockerfile:2:13\n", "--secret id=token,src=FILE"],
+    );
+    assert!(!said.text.contains("\"other\""), "{}", said.text);
+    lab.file("token", "x");
+    let given = format!("--secret=id=token,src={}", lab.path("token").display());
+    lab.verb([Path::new("--check"), Path::new(&given), &context]);
+    // A build looks when it runs the RUN, and marks the mount.
+    lab.try_build([&context]).assert_refused(1, &["the secret \"token\" is required", "Dockerfile:2:13\n"]);
+    let mount = "FROM scratch\nRUN --mount=target=/a --mount=type=bind,source=nope,target=/t [\"/x\"]\n";
+    let context = lab.dockerfile("context", mount);
+    lab.try_build([&context])
+        .assert_refused(1, &["\"nope\" not found in the build context", "Dockerfile:2:48\n"]);
+    lab.assert_nothing_left();
+});
+
 as_everyone!(images_that_cannot_be_asked, &[], |lab| {
     // Only a stage that starts from one may have more variables than are seen.
     let unknown = "127.0.0.1:1/unknown:1";

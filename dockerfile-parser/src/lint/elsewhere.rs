@@ -3,7 +3,7 @@
 
 use super::Guide;
 
-pub(super) const GUIDES: [(&str, Guide); 6] = [
+pub(super) const GUIDES: [(&str, Guide); 7] = [
     (
         "ArgOverridesEnv",
         Guide {
@@ -20,6 +20,15 @@ pub(super) const GUIDES: [(&str, Guide); 6] = [
             why: "What a rule of the ignore file hides is not there for `COPY` and `ADD`. Remove the rule, make an exception of it (`!name`), or do not copy the file. The example has the rule `*.md` in its `.dockerignore`.",
             bad: "FROM scratch\nCOPY README.md /\n",
             good: "FROM scratch\nCOPY main.c /\n",
+        },
+    ),
+    (
+        "FromPlatformOfStage",
+        Guide {
+            summary: "--platform does not change the platform of a stage",
+            why: "A `FROM` that starts from a stage goes on with what that stage has made, for the platform of that stage: its files are not made again for another one. Give `--platform` to the `FROM` of the image at the bottom. The example is built on an amd64 machine. This is not one of BuildKit's checks.",
+            bad: "FROM debian AS base\nFROM --platform=linux/arm64 base\n",
+            good: "ARG BASE_PLATFORM=linux/arm64\nFROM --platform=$BASE_PLATFORM debian AS base\nFROM base\n",
         },
     ),
     (

@@ -92,9 +92,10 @@ const GLOBAL_ARGS: [&str; 11] = [
 const EXPERIMENTAL: [&str; 1] = ["InvalidDefinitionDescription"];
 
 /// Rules that BuildKit gives no address for: those that it does not have, and one that it has.
-const NO_ADDRESS: [&str; 6] = [
+const NO_ADDRESS: [&str; 7] = [
     "ArgOverridesEnv",
     "FromNearStage",
+    "FromPlatformOfStage",
     "HeredocCarriageReturn",
     "InvalidBaseImagePlatform",
     "PackageCacheInLayer",

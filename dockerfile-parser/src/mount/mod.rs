@@ -93,6 +93,15 @@ pub fn from_span(spec: &Word) -> Span {
     MountError::FromVariable.span_in(spec)
 }
 
+/// Where the value of `source=` stands, under the same condition; all of the word without one.
+pub fn source_span(spec: &Word) -> Span {
+    let value = |key: &str| {
+        let value = MountError::NotBoolean { key: key.to_owned(), value: String::new() };
+        Some(value.span_in(spec)).filter(|span| *span != spec.span)
+    };
+    value("source").or_else(|| value("src")).unwrap_or(spec.span)
+}
+
 /// The values that are more than text.
 struct Checked {
     kind: MountKind,

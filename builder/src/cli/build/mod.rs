@@ -21,7 +21,7 @@ use crate::progress::{Progress, held::Held, log_file::LogFile, tally::Tally, tee
 use crate::request::BuildRequest;
 use crate::store::Store;
 use crate::userns::{Entered, Mapping, Privilege};
-use args::BuildArgs;
+use args::{BuildArgs, ProgressMode};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,6 +102,12 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     }
     match result {
         Ok(report) => {
+            // Nothing goes into the middle of an archive.
+            let mode = if request.outputs.iter().any(request::to_stdout) && mode == ProgressMode::Quiet {
+                ProgressMode::None
+            } else {
+                mode
+            };
             summary::built(&report, mode, &mut io::stderr(), &mut io::stdout())?;
             timed.as_ref().map_or(Ok(()), Timed::write)?;
             Ok(ExitCode::SUCCESS)

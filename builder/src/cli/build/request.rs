@@ -53,6 +53,14 @@ pub fn request(
     }
     let epoch = epoch(build_args.get(EPOCH).map(String::as_str))?;
     let mut outputs = outputs(args.output, args.push, args.load, stdout_is_terminal)?;
+    if args.explain == Some(flag::TextFormat::Json) {
+        if args.quiet {
+            return Err(UsageError::ExplainBeside("-q"));
+        }
+        if outputs.iter().any(to_stdout) {
+            return Err(UsageError::ExplainBeside("an output with dest=-"));
+        }
+    }
     annotate(&mut outputs, args.annotation.into_iter().flatten().collect())?;
     let has_image = outputs.is_empty() || outputs.iter().any(Output::has_layers);
     if args.tag.is_empty() && outputs.iter().any(|output| output.push && output.names.is_empty()) {

@@ -165,7 +165,18 @@ impl Dispatch<'_, '_> {
                     .help(format!("give it with --ssh {id}, or --ssh {id}=KEY")));
             }
         }
-        Ok(RunMount { mount, from })
+        let source_span = self.place(dockerfile_parser::mount::source_span(&flag.spec));
+        if let (MountKind::Secret, true, Some(given)) =
+            (mount.kind, mount.required, &self.planner.options.secrets)
+        {
+            let id = mount.id.as_deref().unwrap_or_default();
+            if !given.contains(id) {
+                let message = format!("the secret {id:?} is required, and was not given");
+                return Err(Diagnostic::error("missing-secret", place, message)
+                    .help(format!("give it with --secret id={id},src=FILE")));
+            }
+        }
+        Ok(RunMount { mount, from, span: place, source_span })
     }
 
     /// A build argument that needs no ARG.

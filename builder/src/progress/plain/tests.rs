@@ -200,3 +200,12 @@ fn names_cannot_break_out() {
     let text = written(vec![(0, announced(0, "RUN a\x1b[31m\nb")), (0, started(0))]);
     assert_eq!(text, "#1 RUN a\\u{a}b\n");
 }
+
+#[test]
+fn lines_of_warnings_are_painted_after_they_were_made_safe() {
+    let buffer = Buffer::default();
+    let paint = Box::new(|line: &str| format!("<{line}>"));
+    let plain = Plain::new(Box::new(buffer.clone())).painted(paint);
+    plain.event(Event::Warning { text: "one\ntwo \x1b[2J".to_owned() });
+    assert_eq!(String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap(), "<one>\n<two >\n");
+}

@@ -104,7 +104,8 @@ mod tests {
         let mut mount =
             dockerfile_parser::mount::parse("target=/t", &mut |text| Ok(text.to_owned())).unwrap();
         mount.source = source.map(str::to_owned);
-        RunMount { mount, from }
+        let span = dockerfile_parser::span::Span::default();
+        RunMount { mount, from, span, source_span: span }
     }
 
     #[test]

@@ -248,6 +248,10 @@ fn wrong_together() {
         ),
         ("-o - -o type=oci .", "only one output can go to standard output; give the others a dest="),
         (
+            "-q --explain=json .",
+            "--explain=json writes to standard output, and so does -q; leave out one of them",
+        ),
+        (
             "--secret id=a,src=/nonexistent/token .",
             "--secret \"id=a\": it cannot be read: /nonexistent/token: No such file or directory (os error 2)",
         ),

@@ -3,7 +3,8 @@ use super::*;
 fn bound(spec: &str, from: Origin) -> RunMount {
     let mut mount = dockerfile_parser::mount::parse(spec, &mut |text| Ok(text.to_owned())).unwrap();
     mount.target = mount.target.or_else(|| Some("/t".to_owned()));
-    RunMount { mount, from }
+    let span = dockerfile_parser::span::Span::default();
+    RunMount { mount, from, span, source_span: span }
 }
 
 fn run(mounts: Vec<RunMount>) -> RunOp {
