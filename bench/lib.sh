@@ -27,7 +27,9 @@ if [ -z "$program" ]; then
   program=${CARGO_TARGET_DIR:-target}/release/slipway
 fi
 # Contexts of 2 GiB, one large store at a time with what is written out of it, and many small ones.
-needed=$($small && echo 2 || echo 12)
+needed=12
+[ ${#only[@]} = 0 ] || needed=8
+! $small || needed=2
 if [ "$(df --output=avail --block-size=1G /var/tmp | tail -n 1)" -lt "$needed" ]; then
   printf 'bench: /var/tmp must have room for %s GiB\n' "$needed" >&2
   exit 1
