@@ -31,14 +31,12 @@ tree() {
     }' "$@"
 }
 
-# words MEGABYTES: as many of text: lines of words, common ones more often. 16 MiB of them, again and again.
-words() {
-  perl -e '
-    srand 1;
-    my @words = map { join "", map { chr 97 + int rand 26 } 0 .. 1 + rand 9 } 1 .. 4000;
-    my $text = "";
-    $text .= $words[4000 * rand() ** 3] . (rand() < 0.1 ? "\n" : " ") while length $text < 16 << 20;
-    print substr $text, 0, 16 << 20 for 1 .. $ARGV[0] / 16;' "$1"
+# text MEGABYTES: the sources of this project, again and again: a few MiB, which is more than gzip looks back.
+text() {
+  git ls-files -z '*.rs' '*.md' | xargs -0 cat | perl -e '
+    local $/;
+    my ($text, $left) = (<STDIN>, $ARGV[0] << 20);
+    while ($left > 0) { print substr $text, 0, $left; $left -= length $text }' "$1"
 }
 
 # many_files: the context of the rows about many files.
@@ -54,7 +52,7 @@ large_file() {
   printf 'FROM scratch\nCOPY blob /blob\n' | context "$1"
   case "$1" in
     random) head -c $((megabytes << 20)) /dev/urandom >"$lab/context/$1/blob" ;;
-    text) words "$megabytes" >"$lab/context/$1/blob" ;;
+    text) text "$megabytes" >"$lab/context/$1/blob" ;;
   esac
 }
 

@@ -161,7 +161,7 @@ $(absent)
   contains the sandbox, the shell, and keeping the result.
 - Rows about many files and large ones, pulls and \`RUN\` that writes: $runs repetitions, 3 of programs that take more than 20 s,
   all programs in turn, each in a store that was never used (Docker: a daemon that was just started on one). \`sync\` before each.
-- *Text* is lines of words, which gzip makes 2.4 times smaller. Compression is gzip at everybody's default level
+- *Text* is the sources of Slipway, again and again; random bytes cannot be made smaller. Compression is gzip at everybody's default level
   (4 for ours); the sizes are in the table.
 - *Stages*: the builders may run all eight at once (\`--jobs=8\`, \`--parallelism=8\`), with \`--no-cache\`.
   "One of them" is the same build with work in one of the stages only.
