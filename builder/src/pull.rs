@@ -59,7 +59,7 @@ async fn download(
     descriptor: &Descriptor,
     told: &dyn Fn(u64),
 ) -> Result<(), BaseError> {
-    let mut writer = store.blobs().writer_for(descriptor)?;
+    let mut writer = store.blobs().writer_of_verified(descriptor)?;
     let mut chunks = pin!(client.blob(reference, descriptor)?.into_stream());
     let mut last = 0;
     while let Some(chunk) = chunks.next().await {

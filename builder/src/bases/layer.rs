@@ -113,7 +113,7 @@ impl Bases {
             (None, Some(Known { descriptor, source: Source::Layout(path) })) => {
                 let from = blob_path(&path, &descriptor.digest);
                 let chunks = file_chunks(from);
-                self.unpack_chunks(layer, &descriptor, chunks, step).await?
+                self.unpack_chunks(layer, &descriptor, chunks, false, step).await?
             }
             (None, Some(Known { descriptor, source: Source::Registry(reference) })) => loop {
                 match self.unpack_download(layer, &reference, &descriptor, step).await {
@@ -150,7 +150,7 @@ impl Bases {
             self.progress.waited(step, Wait::Network, asked);
             Ok::<(), BaseError>(())
         };
-        let (fed, made) = tokio::join!(feed, self.unpack_chunks(layer, descriptor, receiver, step));
+        let (fed, made) = tokio::join!(feed, self.unpack_chunks(layer, descriptor, receiver, true, step));
         fed?;
         if made.as_ref().is_err_and(BaseError::is_of_content) {
             // It may be that the bytes are not those of the layer: what is wrong is the way they came then.
@@ -177,12 +177,13 @@ impl Bases {
         .await
     }
 
-    /// Unpacks what comes in, and keeps it as a blob as well.
+    /// Unpacks what comes in, and keeps it as a blob as well. `verified` if the last bytes come only when the digest is right.
     async fn unpack_chunks(
         &self,
         layer: DiffId,
         descriptor: &Descriptor,
         chunks: mpsc::Receiver<io::Result<Bytes>>,
+        verified: bool,
         step: StepId,
     ) -> Result<PathBuf, BaseError> {
         let (store, progress) = (self.store.clone(), self.progress.clone());
@@ -193,7 +194,9 @@ impl Bases {
             let told = move |current| {
                 progress.send(Event::Transfer { step, item: item.clone(), current, total });
             };
-            let mut writer = store.blobs().writer_for(&descriptor)?;
+            let blobs = store.blobs();
+            let mut writer =
+                if verified { blobs.writer_of_verified(&descriptor) } else { blobs.writer_for(&descriptor) }?;
             let mut tee =
                 Chunks { chunks, now: Bytes::new(), copy: &mut writer, told: &told, count: 0, last_told: 0 };
             let path = unpack(&store, layer, &mut tee)?;

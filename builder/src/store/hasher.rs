@@ -1,4 +1,4 @@
-//! Digests of both algorithms that blobs have.
+//! Digests of both algorithms that blobs have, and of bytes that somebody else has hashed.
 
 use registry_client::digest::{Digest, Digester};
 use sha2::{Digest as _, Sha512};
@@ -8,6 +8,8 @@ use sha2::{Digest as _, Sha512};
 pub(crate) enum Hasher {
     Sha256(Digester),
     Sha512(Box<Sha512>, u64),
+    /// The digest is known to be this one.
+    Known(Digest, u64),
 }
 
 impl Default for Hasher {
@@ -32,6 +34,7 @@ impl Hasher {
                 hasher.update(bytes);
                 *count += bytes.len() as u64;
             }
+            Self::Known(_, count) => *count += bytes.len() as u64,
         }
     }
 
@@ -39,7 +42,7 @@ impl Hasher {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Sha256(hasher) => hasher.bytes(),
-            Self::Sha512(_, count) => *count,
+            Self::Sha512(_, count) | Self::Known(_, count) => *count,
         }
     }
 
@@ -49,6 +52,7 @@ impl Hasher {
         let digest = match self {
             Self::Sha256(hasher) => hasher.finish(),
             Self::Sha512(hasher, _) => Digest::Sha512(hasher.finalize().into()),
+            Self::Known(digest, _) => digest,
         };
         (digest, bytes)
     }

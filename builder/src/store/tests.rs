@@ -112,6 +112,19 @@ fn blobs_are_what_their_digest_says() {
     drop(writer);
     assert_eq!(blobs.list().unwrap(), [info]);
 
+    // Whoever has verified the bytes is believed, but for their number.
+    for (bytes, want) in [(&b"expecte"[..], false), (b"expected", true)] {
+        let mut writer = blobs.writer_of_verified(&wanted).unwrap();
+        writer.write_all(bytes).unwrap();
+        assert_eq!(writer.bytes(), bytes.len() as u64);
+        match writer.commit(Some(&wanted)) {
+            Ok(info) => assert!(want && info.digest == wanted.digest),
+            Err(error) => assert!(!want && matches!(error, StoreError::Size { got: 7, want: 8, .. })),
+        }
+    }
+    assert!(blobs.writer_of_verified(&wanted).unwrap().write_all(b"expected and more").is_err());
+    assert_eq!(blobs.read(&wanted.digest, 8).unwrap(), b"expected");
+
     let sha512: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
     let wrong = Descriptor::new(MediaType::OciLayer, sha512, 1);
     let mut writer = blobs.writer_for(&wrong).unwrap();
