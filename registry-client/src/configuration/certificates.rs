@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What a name may end with, or leave out.
+const HTTPS_PORT: &str = ":443";
+
 /// The certificates for one registry.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HostCertificates {
@@ -25,7 +28,8 @@ impl std::fmt::Debug for HostCertificates {
 }
 
 impl Configuration {
-    /// What the `certs.d` directories have for `host[:port]`; `None` when they have nothing.
+    /// What the `certs.d` directories have for `host[:port]`; `None` when they have nothing. A host without a port is the one
+    /// with HTTPS's: what either name has counts for both.
     ///
     /// # Errors
     /// If a file cannot be read, or one of a pair is missing.
@@ -34,14 +38,29 @@ impl Configuration {
         if registry.is_empty() || registry.contains('/') || registry.starts_with('.') {
             return Ok(None);
         }
+        let mut names = vec![registry.to_owned()];
+        match registry.strip_suffix(HTTPS_PORT) {
+            Some(host) => names.push(host.to_owned()),
+            None if !has_port(registry) => names.push(format!("{registry}{HTTPS_PORT}")),
+            None => {}
+        }
         let mut found = HostCertificates::default();
         for directory in &self.certificates {
-            for path in files(&directory.join(registry))? {
-                add(&mut found, &path)?;
+            for name in &names {
+                for path in files(&directory.join(name))? {
+                    add(&mut found, &path)?;
+                }
             }
         }
         Ok((found != HostCertificates::default()).then_some(found))
     }
+}
+
+/// Whether a name is `host:port`; the colons of `[::1]` begin no port.
+fn has_port(registry: &str) -> bool {
+    registry
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn add(found: &mut HostCertificates, path: &Path) -> Result<(), ConfigurationError> {

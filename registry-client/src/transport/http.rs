@@ -1,8 +1,12 @@
 //! The HTTP clients. Making one costs 3 ms (it loads the system's certificates), so each is made at first use.
 
-use super::{ClientOptions, Origin, origin, trust};
+use super::{
+    ClientOptions, Origin, origin,
+    trust::{self, Trust},
+};
 use crate::configuration::{Configuration, HostCertificates};
-use reqwest::{Client, ClientBuilder, Identity, redirect::Policy};
+use reqwest::{Client, ClientBuilder, redirect::Policy};
+use rustls::crypto::CryptoProvider;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -89,10 +93,8 @@ fn host(server: &Origin) -> Option<String> {
 }
 
 fn make(kind: &Kind, options: &ClientOptions, own: Option<&HostCertificates>) -> Result<Client, String> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may be first, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    // The HTTP library wants one for plain HTTP, too.
+    let provider = provider();
     let mut builder = Client::builder()
         .user_agent(&options.user_agent)
         .connect_timeout(options.connect_timeout)
@@ -100,42 +102,54 @@ fn make(kind: &Kind, options: &ClientOptions, own: Option<&HostCertificates>) ->
         // Retrying is done above, where the answer is known.
         .retry(reqwest::retry::never())
         .pool_max_idle_per_host(options.connections_per_registry.max(1) * 2);
-    let in_certs_d = |what: &str| {
-        let host = kind.host.as_deref().unwrap_or_default();
-        format!("a {what} in a certs.d directory of {host} is no PEM file of what it should be")
-    };
-    let identity = own.and_then(|own| own.identity.as_ref());
-    let no_identity = || in_certs_d("*.cert with its *.key");
+    let host = kind.host.as_deref().unwrap_or_default();
     if !kind.proxied {
         builder = builder.no_proxy();
     }
-    builder = match kind.tls {
-        Tls::None => builder.tls_certs_only([]),
-        Tls::Unverified => builder.tls_danger_accept_invalid_certs(true),
-        Tls::Verified => {
-            let mut given = Vec::new();
-            for pem in &options.extra_ca_pem {
-                let bundle = trust::certificates(pem);
-                given.extend(
-                    bundle.ok_or("one of the extra CA files is no PEM file of certificates".to_owned())?,
-                );
-            }
-            for pem in own.map(|own| own.authorities.as_slice()).unwrap_or_default() {
-                given.extend(trust::certificates(pem).ok_or_else(|| in_certs_d("*.crt"))?);
-            }
-            let identity = match identity {
-                Some(pem) => Some(trust::identity(pem).ok_or_else(no_identity)?),
-                None => None,
-            };
-            let configuration = trust::configuration(given, identity)
+    if kind.tls == Tls::None {
+        return finish(builder.tls_certs_only([]));
+    }
+    let identity = match own.and_then(|own| own.identity.as_ref()) {
+        Some(pem) => Some(
+            trust::identity(pem, &provider)
+                .map_err(|error| format!("in a certs.d directory of {host}: {error}"))?,
+        ),
+        None => None,
+    };
+    let mut given = Vec::new();
+    for pem in &options.extra_ca_pem {
+        let bundle = trust::certificates(pem);
+        given.extend(bundle.ok_or("one of the extra CA files is no PEM file of certificates".to_owned())?);
+    }
+    for pem in own.map(|own| own.authorities.as_slice()).unwrap_or_default() {
+        let bundle = trust::certificates(pem);
+        given.extend(bundle.ok_or_else(|| {
+            format!("in a certs.d directory of {host}: a *.crt file is no PEM file of certificates")
+        })?);
+    }
+    builder = match (kind.tls, identity) {
+        (Tls::Unverified, None) => builder.tls_danger_accept_invalid_certs(true),
+        (tls, identity) => {
+            let trusted = if tls == Tls::Unverified { Trust::Anyone } else { Trust::Given(given) };
+            let configuration = trust::configuration(trusted, identity, provider);
+            let configuration = configuration
                 .map_err(|error| format!("{error}; is the package ca-certificates installed?"))?;
-            return finish(builder.tls_backend_preconfigured(configuration));
+            builder.tls_backend_preconfigured(configuration)
         }
     };
-    if let Some(pem) = identity {
-        builder = builder.identity(Identity::from_pem(pem).map_err(|_| no_identity())?);
-    }
     finish(builder)
+}
+
+/// The cryptography of this process, which the HTTP library takes, too.
+fn provider() -> Arc<CryptoProvider> {
+    if let Some(provider) = CryptoProvider::get_default() {
+        return provider.clone();
+    }
+    // Another thread may be first, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
 }
 
 fn finish(builder: ClientBuilder) -> Result<Client, String> {

@@ -8,14 +8,18 @@
 //! name, time and purpose of the certificate are checked, and that the server has its key.
 
 mod der;
+mod identity;
+
+pub(super) use identity::read as identity;
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     client::verify_server_name,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use rustls_platform_verifier::Verifier;
 use std::sync::Arc;
@@ -23,31 +27,39 @@ use std::sync::Arc;
 /// Reads the certificates of a PEM text; `None` if it has none, or what looks like one and is none.
 pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
-    let valid = |certificate| ParsedCertificate::try_from(certificate).is_ok();
+    // A CA may be of version 1, which no server may.
+    let valid =
+        |certificate: &CertificateDer<'static>| RootCertStore::empty().add(certificate.clone()).is_ok();
     (!found.is_empty() && found.iter().all(valid)).then_some(found)
 }
 
-/// Reads who we are: certificates, our own first, and its key, of one PEM text.
-pub(super) fn identity(pem: &[u8]) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    Some((certificates(pem)?, PrivateKeyDer::from_pem_slice(pem).ok()?))
+/// Whose word is taken for it that a server is the one it says it is.
+pub(super) enum Trust {
+    /// These certificates', and those of the system's CAs.
+    Given(Vec<CertificateDer<'static>>),
+    /// The server's own.
+    Anyone,
 }
 
-/// A TLS configuration that trusts `given` beside the system's CAs.
+/// A TLS configuration of a client that is `identity`, if it is asked.
 pub(super) fn configuration(
-    given: Vec<CertificateDer<'static>>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    trust: Trust,
+    identity: Option<Arc<CertifiedKey>>,
+    provider: Arc<CryptoProvider>,
 ) -> Result<ClientConfig, Error> {
-    let provider = CryptoProvider::get_default().cloned();
-    let provider =
-        provider.ok_or_else(|| Error::General("there is no provider of cryptography".to_owned()))?;
-    let chains = Verifier::new_with_extra_roots(given.clone(), provider.clone())?;
-    let verifier = Given { given, system: system_certificates, chains };
+    let verifier: Arc<dyn ServerCertVerifier> = match trust {
+        Trust::Given(given) => {
+            let chains = Verifier::new_with_extra_roots(given.clone(), provider.clone())?;
+            Arc::new(Given { given, system: system_certificates, chains })
+        }
+        Trust::Anyone => Arc::new(Anyone(provider.clone())),
+    };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+        .with_custom_certificate_verifier(verifier);
     let mut configuration = match identity {
-        Some((certificates, key)) => builder.with_client_auth_cert(certificates, key)?,
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),
     };
     configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -57,6 +69,45 @@ pub(super) fn configuration(
 /// What the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name other places. What cannot be read is no part of it.
 fn system_certificates() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
+}
+
+/// Checks nothing: what `--insecure-registry` asks for.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Trusts given certificates as they are, and all others by their chain.

@@ -316,6 +316,19 @@ async fn certificates_of_a_directory() {
     assert!(error.to_string().contains("user.cert cannot be used: its key"), "{error}");
     std::fs::copy(&user.key, own.join("user.key")).unwrap();
     round_trip(&client(), &target).await;
+
+    // Without extensions openssl signs certificates of version 1; a server in Go takes them.
+    let (certificate, key) = user.sign_client();
+    std::fs::write(own.join("user.cert"), certificate).unwrap();
+    let error = client().manifest(&target).await.unwrap_err();
+    assert!(error.to_string().contains("the *.key file is not that of the certificate"), "{error}");
+    std::fs::write(own.join("user.key"), key).unwrap();
+    client().manifest(&target).await.unwrap();
+    // With an unchecked server, too.
+    std::fs::remove_file(own.join("server.crt")).unwrap();
+    let insecure = [registry.address.clone()].into();
+    let careless = ClientOptions { insecure_registries: insecure, ..client().options().clone() };
+    Client::new(careless).manifest(&target).await.unwrap();
 }
 
 /// This registry lists no referrers: they are found by the tag of the subject's digest, and go along with a copy.

@@ -156,6 +156,23 @@ impl KeyPair {
         Self { key, certificate, _directory: directory }
     }
 
+    /// A certificate for a client, signed by this one, and its key.
+    #[allow(dead_code, reason = "not every test that has this file needs it")]
+    pub(crate) fn sign_client(&self) -> (Vec<u8>, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let openssl = |command: &mut Command| {
+            let output = command.current_dir(&directory).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let request = "req -new -newkey rsa:2048 -nodes -subj /CN=user -keyout key.pem -out request.pem";
+        openssl(Command::new("openssl").args(request.split(' ')));
+        let sign = "x509 -req -in request.pem -CAcreateserial -CAserial serial -days 2 -out client.pem";
+        let mut command = Command::new("openssl");
+        openssl(command.args(sign.split(' ')).arg("-CA").arg(&self.certificate).arg("-CAkey").arg(&self.key));
+        let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
+        (read("client.pem"), read("key.pem"))
+    }
+
     /// Signs by RSA with SHA-256.
     pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let mut child = Command::new("openssl")

@@ -60,6 +60,21 @@ impl Terms {
     }
 }
 
+/// The `SubjectPublicKeyInfo` of a certificate, of any version; `None` if it is none.
+pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let (certificate, _) = expect(SEQUENCE, certificate)?;
+    let (mut fields, _) = expect(SEQUENCE, certificate)?;
+    if let Some((_, rest)) = expect(VERSION, fields) {
+        fields = rest;
+    }
+    // Serial number, algorithm of the signature, issuer, validity, subject.
+    for _ in 0..5 {
+        (_, _, fields) = element(fields)?;
+    }
+    let (_, rest) = expect(SEQUENCE, fields)?;
+    fields.get(..fields.len() - rest.len())
+}
+
 fn extensions_allow_servers(extensions: &[u8]) -> Option<bool> {
     let (mut extensions, _) = expect(SEQUENCE, extensions)?;
     while !extensions.is_empty() {

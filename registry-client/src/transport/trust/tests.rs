@@ -115,6 +115,7 @@ fn terms() {
 
 #[test]
 fn files() {
+    let provider = rustls::crypto::ring::default_provider();
     for bad in [
         "",
         "nothing",
@@ -122,6 +123,44 @@ fn files() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     ] {
         assert!(certificates(bad.as_bytes()).is_none(), "{bad}");
-        assert!(identity(bad.as_bytes()).is_none(), "{bad}");
+        assert!(identity(bad.as_bytes(), &provider).is_err(), "{bad}");
     }
+}
+
+/// A CA, a key, and a certificate of version 1 for it: without extensions openssl makes no other.
+fn version_1() -> Option<(Vec<u8>, Vec<u8>)> {
+    self_signed(&[])?;
+    let directory = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let output =
+            Command::new("openssl").args(arguments.split(' ')).current_dir(&directory).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    openssl("req -new -newkey rsa:2048 -nodes -subj /CN=user -keyout key.pem -out request.pem");
+    openssl("x509 -req -in request.pem -signkey key.pem -days 2 -out certificate.pem");
+    let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
+    Some((read("certificate.pem"), read("key.pem")))
+}
+
+#[test]
+fn client_certificates_of_version_1() {
+    let Some((certificate, key)) = version_1() else { return };
+    let provider = rustls::crypto::ring::default_provider();
+    let pair = [certificate.clone(), key.clone()].concat();
+    let read = identity(&pair, &provider).unwrap();
+    assert!(ParsedCertificate::try_from(&read.cert[0]).is_err(), "it is one that no server may have");
+    let (_, other_key) = version_1().unwrap();
+    for (pem, want) in [
+        ([certificate.clone(), other_key].concat(), "is not that of the certificate"),
+        (certificate.clone(), "no PEM file of a private key"),
+        (key, "no PEM file of certificates"),
+        (
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(),
+            "no PEM file of certificates",
+        ),
+    ] {
+        let error = identity(&pem, &provider).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    assert_eq!(certificates(&certificate).map(|found| found.len()), Some(1), "a CA may be of version 1");
 }
