@@ -21,7 +21,7 @@ pub struct Registries {
 }
 
 /// Where Docker and the containers tools keep this user's credentials.
-pub fn credentials(environment: &Environment) -> Store {
+fn credentials(environment: &Environment) -> Store {
     let helper_directories =
         environment.path.as_ref().map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
     let text = environment.auth_text.clone();

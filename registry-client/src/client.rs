@@ -9,7 +9,8 @@ pub use crate::transport::{
 };
 
 use crate::{
-    configuration::Endpoint,
+    configuration::{ConfigurationError, Endpoint},
+    credentials,
     pull::PullError,
     reference::Reference,
     transport::{Body, Call, Lane, Registry, Scopes, Target, Transport},
@@ -47,6 +48,14 @@ impl Client {
     /// What it was made with.
     pub fn options(&self) -> &ClientOptions {
         &self.transport.options
+    }
+
+    /// Where credentials are kept, by the options and the configuration: for a login.
+    ///
+    /// # Errors
+    /// If the configuration cannot be read.
+    pub fn credentials(&self) -> Result<credentials::Store, ConfigurationError> {
+        self.transport.credentials()
     }
 
     /// The warnings of registries since the last call, each once.

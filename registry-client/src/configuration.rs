@@ -16,7 +16,7 @@ mod rewrite;
 pub use certificates::HostCertificates;
 pub use rewrite::{Endpoint, Endpoints};
 
-use crate::reference::ReferenceError;
+use crate::{credentials::Keeper, reference::ReferenceError};
 use std::{
     collections::BTreeMap,
     io,
@@ -115,6 +115,11 @@ pub struct Configuration {
     entries: Vec<Entry>,
     /// Directories with a directory per `host[:port]` that holds its certificates; all of them count.
     pub certificates: Vec<PathBuf>,
+    /// Where credentials are looked for, in this order (`credential-helpers`); `None` where the
+    /// [store](crate::credentials::Store) says.
+    pub keepers: Option<Vec<Keeper>>,
+    /// Keys of files that are not known and have no effect, with the file.
+    pub unknown_keys: Vec<(PathBuf, String)>,
 }
 
 /// Where the configuration is looked for.
@@ -135,11 +140,9 @@ impl Configuration {
     /// # Errors
     /// If a file is there that cannot be read or understood.
     pub fn read(files: &ConfigurationFiles) -> Result<Self, ConfigurationError> {
-        let mut configuration = Self { entries: Vec::new(), certificates: files.certificates.clone() };
+        let mut configuration = Self { certificates: files.certificates.clone(), ..Self::default() };
         for path in file::present(files)? {
-            for entry in file::read(&path)? {
-                configuration.put(entry);
-            }
+            configuration.add(&path, file::read(&path)?);
         }
         Ok(configuration)
     }
@@ -149,7 +152,9 @@ impl Configuration {
     /// # Errors
     /// [`ConfigurationError::Malformed`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigurationError> {
-        Ok(Self { entries: file::parse(text, path)?, certificates: Vec::new() })
+        let mut configuration = Self::default();
+        configuration.add(path, file::parse(text, path)?);
+        Ok(configuration)
     }
 
     /// Puts mirrors before those that `registry` (`docker.io`, `host:port`) has: each is asked first, in this order.
@@ -172,11 +177,18 @@ impl Configuration {
         });
     }
 
-    fn put(&mut self, entry: Entry) {
-        match self.entries.iter_mut().find(|other| other.prefix == entry.prefix) {
-            Some(other) => *other = entry,
-            None => self.entries.push(entry),
+    /// Adds what a file says, which goes before what earlier ones said.
+    fn add(&mut self, path: &Path, said: file::Said) {
+        for entry in said.entries {
+            match self.entries.iter_mut().find(|other| other.prefix == entry.prefix) {
+                Some(other) => *other = entry,
+                None => self.entries.push(entry),
+            }
         }
+        if said.keepers.is_some() {
+            self.keepers = said.keepers;
+        }
+        self.unknown_keys.extend(said.unknown.into_iter().map(|key| (path.to_owned(), key)));
     }
 }
 

@@ -75,6 +75,15 @@ pub enum Kept {
     Helper(String),
 }
 
+/// Who may have credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// The files of a [`Store`], and the helpers that they name.
+    Files,
+    /// `docker-credential-` and this name, for all registries.
+    Helper(String),
+}
+
 /// The text of a credentials file that is in no file, but in an environment variable of CI, say. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthText {
@@ -107,6 +116,8 @@ pub struct Store {
     pub fixed: BTreeMap<String, Credentials>,
     /// What is read before the files; nothing is written there.
     pub text: Option<AuthText>,
+    /// Who is asked, the first that knows the registry decides; and who keeps a login, the first that can.
+    pub keepers: Vec<Keeper>,
 }
 
 impl Default for Store {
@@ -120,6 +131,7 @@ impl Default for Store {
             lock_timeout: Duration::from_secs(20),
             fixed: BTreeMap::new(),
             text: None,
+            keepers: vec![Keeper::Files],
         }
     }
 }
@@ -147,24 +159,70 @@ impl Store {
         if let Some(credentials) = self.fixed.get(registry) {
             return Ok(Some(credentials.clone()));
         }
-        let text = self.text.iter().map(|text| AuthFile::parse(Path::new(&text.name), &text.text).map(Some));
-        for file in text.chain(self.read.iter().map(|path| AuthFile::read(path))) {
-            let Some(file) = file? else { continue };
-            if let Some(helper) = file.helper_for(registry, repository) {
-                let server = key::canonical(registry);
-                if let Some(credentials) = self.helper(&helper).get(&server).await? {
-                    return Ok(Some(credentials));
-                }
+        if let Some(text) = &self.text {
+            let file = AuthFile::parse(Path::new(&text.name), &text.text)?;
+            if let Some(credentials) = self.in_file(&file, registry, repository).await? {
+                return Ok(Some(credentials));
             }
-            if let Some(credentials) = file.credentials(registry, repository)? {
+        }
+        let mut failure = None;
+        for keeper in &self.keepers {
+            let found = match keeper {
+                Keeper::Files => self.in_files(registry, repository).await,
+                Keeper::Helper(name) => self.with_helper(name, registry).await,
+            };
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                // The next one may know it.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn in_files(
+        &self,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> Result<Option<Credentials>, CredentialsError> {
+        for path in &self.read {
+            let Some(file) = AuthFile::read(path)? else { continue };
+            if let Some(credentials) = self.in_file(&file, registry, repository).await? {
                 return Ok(Some(credentials));
             }
         }
         Ok(None)
     }
 
-    /// Keeps the credentials of a registry: with the helper the file names, else in the file itself, where all else
-    /// stays as it was.
+    async fn in_file(
+        &self,
+        file: &AuthFile,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> Result<Option<Credentials>, CredentialsError> {
+        if let Some(helper) = file.helper_for(registry, repository) {
+            let server = key::canonical(registry);
+            if let Some(credentials) = self.helper(&helper).get(&server).await? {
+                return Ok(Some(credentials));
+            }
+        }
+        file.credentials(registry, repository)
+    }
+
+    /// What a helper for all registries has. Docker Hub has two names: Docker's, and that of the containers tools.
+    async fn with_helper(&self, name: &str, registry: &str) -> Result<Option<Credentials>, CredentialsError> {
+        let helper = self.helper(name);
+        let canonical = key::canonical(registry);
+        let found = helper.get(&canonical).await?;
+        if found.is_some() || canonical == registry {
+            return Ok(found);
+        }
+        Ok(helper.get(registry).await?)
+    }
+
+    /// Keeps the credentials of a registry with the first [`Keeper`] that can: in files, with the helper the file names,
+    /// else in the file itself, where all else stays as it was.
     ///
     /// # Errors
     /// As [`Self::get`]; if the file cannot be written; for a registry token.
@@ -172,6 +230,28 @@ impl Store {
         if matches!(credentials, Credentials::RegistryToken(_)) {
             return Err(CredentialsError::NotKept);
         }
+        let mut failure = None;
+        for keeper in &self.keepers {
+            let kept = match keeper {
+                Keeper::Files => self.save_in_file(registry, credentials).await,
+                Keeper::Helper(name) => {
+                    let stored = self.helper(name).store(&key::canonical(registry), credentials).await;
+                    stored.map(|()| Kept::Helper(name.clone())).map_err(CredentialsError::from)
+                }
+            };
+            match kept {
+                Ok(kept) => return Ok(kept),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or(CredentialsError::NoFile))
+    }
+
+    async fn save_in_file(
+        &self,
+        registry: &str,
+        credentials: &Credentials,
+    ) -> Result<Kept, CredentialsError> {
         let path = self.write_path()?;
         let key = key::canonical(registry);
         // A helper may ask its user for something, so it runs before the file is locked.
@@ -194,20 +274,39 @@ impl Store {
     /// # Errors
     /// As [`Self::save`].
     pub async fn erase(&self, registry: &str) -> Result<Vec<Kept>, CredentialsError> {
-        let path = self.write_path()?;
-        let Some(mut file) = AuthFile::read(path)? else { return Ok(Vec::new()) };
         let mut from = Vec::new();
-        let key = key::canonical(registry);
-        if let Some(name) = file.helper_for(registry, None) {
-            let helper = self.helper(&name);
-            if helper.get(&key).await?.is_some() {
-                helper.erase(&key).await?;
-                from.push(Kept::Helper(name));
+        for keeper in &self.keepers {
+            match keeper {
+                Keeper::Files => self.erase_from_file(registry, &mut from).await?,
+                Keeper::Helper(name) => self.erase_with_helper(name, registry, &mut from).await?,
             }
+        }
+        Ok(from)
+    }
+
+    async fn erase_with_helper(
+        &self,
+        name: &str,
+        registry: &str,
+        from: &mut Vec<Kept>,
+    ) -> Result<(), CredentialsError> {
+        let (helper, key) = (self.helper(name), key::canonical(registry));
+        if helper.get(&key).await?.is_some() {
+            helper.erase(&key).await?;
+            from.push(Kept::Helper(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn erase_from_file(&self, registry: &str, from: &mut Vec<Kept>) -> Result<(), CredentialsError> {
+        let path = self.write_path()?;
+        let Some(mut file) = AuthFile::read(path)? else { return Ok(()) };
+        if let Some(name) = file.helper_for(registry, None) {
+            self.erase_with_helper(&name, registry, from).await?;
         }
         // A file without an entry may be one that is not ours to change.
         if !file.remove(registry) {
-            return Ok(from);
+            return Ok(());
         }
         let removed = self.change(path, |file| {
             let had_secret = file.credentials(registry, None)?.is_some();
@@ -217,7 +316,7 @@ impl Store {
         if removed.await? {
             from.push(Kept::File(path.to_owned()));
         }
-        Ok(from)
+        Ok(())
     }
 
     /// Changes the file `path` as it is now, while nobody else does. `change` says, beside its result, whether there is

@@ -1,6 +1,6 @@
 //! The one module that opens sockets: requests, authorisation, redirects, retries, limits.
 
-mod advice;
+pub(crate) mod advice;
 pub(crate) mod error;
 pub(crate) mod limits;
 pub(crate) mod retry;
@@ -142,6 +142,12 @@ impl Transport {
         }
         // When two read it at once, the first one's is kept; they are the same.
         let configuration = self.options.configuration.load()?;
+        for (path, key) in &configuration.unknown_keys {
+            self.warnings.add(
+                &path.display().to_string(),
+                &format!("the key {key:?} is not known, and has no effect"),
+            );
+        }
         Ok(self.configuration.get_or_init(|| configuration))
     }
 
@@ -152,6 +158,15 @@ impl Transport {
             Some(port) => self.registry(&format!("{host}:{port}"), false),
             None => self.registry(host, false),
         }
+    }
+
+    /// Where credentials are kept.
+    pub(crate) fn credentials(&self) -> Result<credentials::Store, ConfigurationError> {
+        let mut store = self.options.credentials.clone();
+        if let Some(keepers) = &self.configuration()?.keepers {
+            store.keepers.clone_from(keepers);
+        }
+        Ok(store)
     }
 
     /// What is known of the registry of that name; `insecure` if the configuration says it is, as the options may.

@@ -13,6 +13,7 @@ use crate::remote::RemoteError;
 use crate::store::StoreError;
 use crate::userns::UsernsError;
 use registry_client::client::RequestError;
+use registry_client::configuration::ConfigurationError;
 use registry_client::copy::CopyError;
 use registry_client::credentials::CredentialsError;
 use registry_client::manifest::{ComposeError, ManifestError};
@@ -220,6 +221,9 @@ pub enum Failure {
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RequestError),
+    /// What the machine says about registries.
+    #[error(transparent)]
+    Registries(#[from] ConfigurationError),
     /// Files and helpers with credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

@@ -1,6 +1,7 @@
 //! `registries.conf`, and the files beside it.
 
 use super::{ConfigurationError, ConfigurationFiles, Entry, Location, Mirror, Prefix, PullBy};
+use crate::credentials::Keeper;
 use serde::Deserialize;
 use std::{
     ffi::OsStr,
@@ -10,7 +11,6 @@ use std::{
 
 /// The file as it is written. Keys that only choose how short names are found are read and not used.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct File {
     #[serde(default, rename = "registry")]
     registries: Vec<FileRegistry>,
@@ -21,12 +21,28 @@ struct File {
     #[serde(rename = "short-name-mode")]
     _mode: Option<String>,
     #[serde(rename = "credential-helpers")]
-    _helpers: Option<Vec<String>>,
+    helpers: Option<Vec<String>>,
     #[serde(rename = "additional-layer-store-auth-helper")]
     _layer_store: Option<String>,
     #[serde(rename = "aliases")]
     _aliases: Option<toml::Table>,
+    /// Keys of later versions.
+    #[serde(flatten)]
+    unknown: toml::Table,
 }
+
+/// What a file says.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) entries: Vec<Entry>,
+    /// Where credentials are kept, if it says so.
+    pub(super) keepers: Option<Vec<Keeper>>,
+    /// Keys that nobody here knows, and that so have no effect.
+    pub(super) unknown: Vec<String>,
+}
+
+/// The entry of `credential-helpers` that stands for the files with credentials.
+const FILES: &str = "containers-auth.json";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,14 +96,14 @@ pub(super) fn present(files: &ConfigurationFiles) -> Result<Vec<PathBuf>, Config
 }
 
 /// Reads one file.
-pub(super) fn read(path: &Path) -> Result<Vec<Entry>, ConfigurationError> {
+pub(super) fn read(path: &Path) -> Result<Said, ConfigurationError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigurationError::Read { path: path.to_owned(), source })?;
     parse(&text, path)
 }
 
-/// The entries of a file's text; `path` is for messages.
-pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<Entry>, ConfigurationError> {
+/// What a file's text says; `path` is for messages.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Said, ConfigurationError> {
     let malformed = |why: String| ConfigurationError::Malformed { path: path.to_owned(), why };
     let mut table: toml::Table =
         text.parse().map_err(|error: toml::de::Error| malformed(one_line(&error)))?;
@@ -110,7 +126,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<Entry>, Configuration
         }
         entries.push(entry);
     }
-    Ok(entries)
+    let keeper = |name: String| if name == FILES { Keeper::Files } else { Keeper::Helper(name) };
+    let keepers = file.helpers.map(|helpers| helpers.into_iter().map(keeper).collect());
+    Ok(Said { entries, keepers, unknown: file.unknown.into_iter().map(|(key, _)| key).collect() })
 }
 
 fn one_line(error: &toml::de::Error) -> String {

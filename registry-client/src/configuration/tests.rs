@@ -6,9 +6,8 @@ use std::{fs, path::Path};
 
 fn configuration(text: &str) -> Configuration {
     let mut configuration = Configuration::default();
-    for entry in parse(text, Path::new("registries.conf")).unwrap() {
-        configuration.put(entry);
-    }
+    let path = Path::new("registries.conf");
+    configuration.add(path, parse(text, path).unwrap());
     configuration
 }
 
@@ -179,6 +178,50 @@ fn files_beside_the_main_one_decide_later() {
     assert!(places(&Configuration::read(&files).unwrap(), "a.example/x:1").contains("blocked"));
     files.main.clear();
     assert_eq!(Configuration::read(&files).unwrap(), Configuration::default());
+}
+
+#[test]
+fn where_credentials_are_and_keys_that_are_not_known() {
+    assert_eq!(configuration("").keepers, None);
+    let mut configuration = configuration(
+        r#"
+        credential-helpers = ["ecr-login", "containers-auth.json"]
+        future-key = { a = 1 }
+        "#,
+    );
+    let ecr = Keeper::Helper("ecr-login".to_owned());
+    assert_eq!(configuration.keepers, Some(vec![ecr, Keeper::Files]));
+    let unknown = [(PathBuf::from("registries.conf"), "future-key".to_owned())];
+    assert_eq!(configuration.unknown_keys, unknown);
+    let later = Path::new("later.conf");
+    configuration.add(later, parse("", later).unwrap());
+    assert_eq!(
+        configuration.keepers.as_ref().map(Vec::len),
+        Some(2),
+        "a file that does not say changes nothing"
+    );
+    configuration.add(later, parse("credential-helpers = [\"pass\"]", later).unwrap());
+    assert_eq!(configuration.keepers, Some(vec![Keeper::Helper("pass".to_owned())]));
+}
+
+#[test]
+fn the_port_of_https_may_be_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let configuration =
+        Configuration { certificates: vec![directory.path().into()], ..Configuration::default() };
+    for (there, asked, found) in [
+        ("a.example:443", "a.example", true),
+        ("b.example", "b.example:443", true),
+        ("c.example:5000", "c.example", false),
+        ("d.example", "d.example:5000", false),
+        ("[::1]:443", "[::1]", true),
+        ("[::2]", "[::2]:443", true),
+    ] {
+        fs::create_dir(directory.path().join(there)).unwrap();
+        fs::write(directory.path().join(there).join("ca.crt"), there).unwrap();
+        let authorities = configuration.certificates_of(asked).unwrap().map(|found| found.authorities);
+        assert_eq!(authorities, found.then(|| vec![there.as_bytes().to_vec()]), "{asked}");
+    }
 }
 
 #[test]

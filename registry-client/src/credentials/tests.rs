@@ -290,6 +290,29 @@ async fn a_helper_keeps_them() {
 }
 
 #[tokio::test]
+async fn helpers_for_all_registries() {
+    let mut home = Home::new(Some(json!({ "auths": { "file.io": { "auth": "bWU6eA==" } } })));
+    home.helper("all");
+    home.program("broken", "echo out of order; exit 1");
+    let [broken, all] = ["broken", "all"].map(|name| Keeper::Helper(name.to_owned()));
+    home.store.keepers = vec![broken.clone(), all.clone(), Keeper::Files];
+    let credentials = Credentials::password("me", "secret");
+    // The first that can keeps it; the file gets nothing.
+    assert_eq!(home.store.save("docker.io", &credentials).await.unwrap(), Kept::Helper("all".into()));
+    assert_eq!(home.json()["auths"].as_object().unwrap().len(), 1);
+    assert_eq!(home.get("docker.io").await.unwrap(), Some(credentials));
+    assert_eq!(home.get("file.io").await.unwrap(), Some(Credentials::password("me", "x")));
+    // Nobody knows it, and one could not say.
+    let error = home.get("other.io").await.unwrap_err().to_string();
+    assert!(error.contains("docker-credential-broken get failed: out of order"), "{error}");
+    home.store.keepers = vec![all];
+    assert_eq!(home.get("file.io").await.unwrap(), None, "the files are not named");
+    assert_eq!(home.store.erase("docker.io").await.unwrap(), [Kept::Helper("all".into())]);
+    assert_eq!(home.store.erase("docker.io").await.unwrap(), []);
+    assert_eq!(home.get("docker.io").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn helpers_of_single_registries() {
     let home = Home::new(Some(json!({
         "credHelpers": { "cloud.io": "cloud", "none.io": "" }, "credsStore": "all",

@@ -264,7 +264,10 @@ impl Authorizer {
         if let Some(credentials) = known.get(&asked.repository) {
             return Ok((credentials.clone(), false));
         }
-        let store = &request.transport.options.credentials;
+        let store = request
+            .transport
+            .credentials()
+            .map_err(|source| RequestError::Configuration { asked: asked.clone(), source: source.into() })?;
         let found = store.get(&request.registry.name, Some(&asked.repository)).await;
         let found = found.map_err(|source| RequestError::Credentials { asked: asked.clone(), source })?;
         known.insert(asked.repository.clone(), found.clone());

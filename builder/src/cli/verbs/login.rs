@@ -53,7 +53,8 @@ pub fn run(args: Args, environment: &Environment, out: &mut dyn Write) -> Result
     let client = registry::client_with(Store::of(&name, credentials.clone()), environment);
     let kept = remote::block_on(async {
         client.ping(&name).await?;
-        Ok(registry::credentials(environment).save(&name, &credentials).await?)
+        let store = registry::client(environment).credentials()?;
+        Ok(store.save(&name, &credentials).await?)
     })?;
     match kept {
         Kept::File(path) => {

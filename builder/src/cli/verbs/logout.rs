@@ -21,8 +21,8 @@ pub struct Args {
 /// When a file cannot be written or a helper fails.
 pub fn run(args: &Args, environment: &Environment, out: &mut dyn Write) -> Result<(), Failure> {
     let name = remote::registry_name(&args.registry)?;
-    let credentials = registry::credentials(environment);
-    let places = remote::block_on(async { Ok(credentials.erase(&name).await?) })?;
+    let store = registry::client(environment).credentials()?;
+    let places = remote::block_on(async { Ok(store.erase(&name).await?) })?;
     if places.is_empty() {
         writeln!(out, "Not logged in to {name}.")?;
     }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::{
     auth::Credentials,
+    client::{Client, ClientOptions},
+    configuration::{Configuration, ConfigurationSource},
     credentials::Store,
     descriptor::Descriptor,
     media_type::MediaType,
@@ -351,6 +353,35 @@ async fn what_a_token_server_got_is_in_no_message() {
     let client = client_with(Store::of(&registry.address, Credentials::password("me", "p\u{e4}ss: word")));
     without_secrets(&client.manifest(&reference).await.unwrap_err().to_string());
     without_secrets(&client.take_warnings()[0].text);
+}
+
+#[tokio::test]
+async fn the_configuration_says_where_credentials_are() {
+    let registry =
+        FakeRegistry::start(Oddities { basic: Some("Basic bWU6c2VjcmV0".into()), ..Oddities::default() })
+            .await;
+    registry.put_manifest("a", "v1", OCI, &manifest());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let auths = serde_json::json!({ "auths": { &registry.server.address: { "auth": "bWU6c2VjcmV0" } } });
+    std::fs::write(file.path(), auths.to_string()).unwrap();
+    for (text, found) in [
+        ("", true),
+        ("credential-helpers = [\"containers-auth.json\"]", true),
+        ("credential-helpers = []\nfuture-key = 1", false),
+    ] {
+        let configuration = Configuration::parse(text, "r.conf".as_ref()).unwrap();
+        let client = Client::new(ClientOptions {
+            credentials: Store::new(vec![file.path().to_owned()]),
+            configuration: ConfigurationSource::Known(configuration),
+            ..options()
+        });
+        let result = client.manifest(&registry.reference("a:v1")).await;
+        assert_eq!(result.is_ok(), found, "{text}");
+        let told: Vec<String> =
+            client.take_warnings().into_iter().map(|w| w.registry + ": " + &w.text).collect();
+        let want = "r.conf: the key \"future-key\" is not known, and has no effect";
+        assert_eq!(told, if text.contains("future") { vec![want] } else { vec![] });
+    }
 }
 
 #[tokio::test]
