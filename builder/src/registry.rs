@@ -6,6 +6,7 @@ use registry_client::client::{Client, ClientOptions};
 use registry_client::configuration::{ConfigurationFiles, ConfigurationSource, MirrorAddress};
 use registry_client::credentials::Store;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 /// What the machine and the command line say about registries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,34 @@ pub fn client(environment: &Environment) -> Client {
 pub fn tell_warnings(client: &Client, progress: &Progress) {
     for warning in client.take_warnings() {
         progress.warn(format!("{}: {}", warning.registry, warning.text));
+    }
+}
+
+/// A client whose warnings are told when this is dropped: however the work with it ends.
+#[derive(Debug)]
+pub struct Telling {
+    client: Client,
+    progress: Progress,
+}
+
+impl Telling {
+    /// Tells what `client` is warned of.
+    pub fn new(client: Client, progress: &Progress) -> Self {
+        Self { client, progress: progress.clone() }
+    }
+}
+
+impl Deref for Telling {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        tell_warnings(&self.client, &self.progress);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     credentials,
     pull::PullError,
     reference::Reference,
-    transport::{Body, Call, Lane, Registry, Scopes, Target, Transport},
+    transport::{Body, Call, Lane, Registry, Scopes, Target, Transport, advice::LOGIN},
 };
 use reqwest::{Method, header::HeaderMap};
 use std::{fmt, sync::Arc};
@@ -64,12 +64,12 @@ impl Client {
     }
 
     /// Asks a registry whether it speaks the protocol and takes our credentials (distribution-spec, "Determining
-    /// Support"); `login` is this.
+    /// Support"); `login` is this. Tells whether it looked at the credentials: one that lets everybody in does not.
     ///
     /// # Errors
     /// `Unauthorized` if the credentials are wrong or missing.
-    pub async fn ping(&self, registry: &str) -> Result<(), RequestError> {
-        let asked = Asked { registry: registry.into(), repository: "".into(), action: "log in".into() };
+    pub async fn ping(&self, registry: &str) -> Result<bool, RequestError> {
+        let asked = Asked { registry: registry.into(), repository: "".into(), action: LOGIN.into() };
         let insecure = match self.transport.configuration() {
             Ok(configuration) => configuration.is_insecure(registry),
             Err(source) => return Err(RequestError::Configuration { asked, source: source.into() }),
@@ -84,7 +84,7 @@ impl Client {
             asked,
             lane: Lane::Request,
         };
-        self.transport.send(&registry, &call).await.map(drop)
+        Ok(self.transport.send(&registry, &call).await?.had_credentials)
     }
 
     /// Where the content of `reference` may be: the mirrors that serve it, and its own place.

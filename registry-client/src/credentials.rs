@@ -56,6 +56,14 @@ pub enum CredentialsError {
     /// A credential helper failed.
     #[error(transparent)]
     Helper(#[from] HelperError),
+    /// A token where only a password is taken.
+    #[error(
+        "{registry} wants a user name and a password, and what is kept for it is a token; log in with a password"
+    )]
+    NoPassword {
+        /// The registry.
+        registry: String,
+    },
     /// There is no file to write to.
     #[error("there is no credentials file to write to; set HOME, DOCKER_CONFIG or REGISTRY_AUTH_FILE")]
     NoFile,

@@ -10,6 +10,7 @@ use crate::graph::{
     BaseImages, BaseKey, BaseRequest, Plan, PlanOptions, ResolvedBase, plan, reachable_stages,
 };
 use crate::progress::Progress;
+use crate::registry::Telling;
 use crate::request::BuildRequest;
 use crate::store::Store;
 use crate::userns::Privilege;
@@ -112,7 +113,7 @@ pub async fn check(
     store: &Store,
     progress: &Progress,
 ) -> Result<Checked, BuildError> {
-    let client = crate::registry::client(environment);
+    let client = Telling::new(crate::registry::client(environment), progress);
     let (input, _) = read(request, environment, store, &client, progress, true).await?;
     let file = Arc::clone(&input.dockerfile);
     let checks = request.build_args.get(findings::CHECK_ARG).map(String::as_str);
@@ -120,7 +121,7 @@ pub async fn check(
         Ok(parsed) => parsed,
         Err(findings) => return Ok(Checked { file, findings, unasked: Vec::new() }),
     };
-    let bases = Bases::new(store.clone(), client, progress.clone());
+    let bases = Bases::new(store.clone(), client.clone(), progress.clone());
     let targets = match &request.target {
         Some(target) => vec![target.clone()],
         None => (0..parsed.dockerfile.stages.len()).map(|number| number.to_string()).collect(),
@@ -237,7 +238,7 @@ pub async fn targets(
     store: &Store,
     progress: &Progress,
 ) -> Result<Targets, BuildError> {
-    let client = crate::registry::client(environment);
+    let client = Telling::new(crate::registry::client(environment), progress);
     let (input, _) = read(request, environment, store, &client, progress, true).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
@@ -293,11 +294,11 @@ async fn reached(
     store: &Store,
     progress: &Progress,
 ) -> Result<(Arc<DockerfileText>, Dockerfile, Vec<usize>), BuildError> {
-    let client = crate::registry::client(environment);
+    let client = Telling::new(crate::registry::client(environment), progress);
     let (input, _) = read(request, environment, store, &client, progress, true).await?;
     let file = Arc::clone(&input.dockerfile);
     let dockerfile = parsed(&file)?;
-    let bases = Bases::new(store.clone(), client, progress.clone());
+    let bases = Bases::new(store.clone(), client.clone(), progress.clone());
     let refused = |diagnostics| super::error::DockerfileError { file: Arc::clone(&file), diagnostics };
     let (options, mut known) = (planning::options(request), Known::default());
     known.graph(&dockerfile, &options, &bases).await.map_err(refused)?;

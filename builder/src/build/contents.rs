@@ -6,6 +6,7 @@ use crate::copy::IgnoreRules;
 use crate::environment::Environment;
 use crate::graph::context_key;
 use crate::progress::Progress;
+use crate::registry::Telling;
 use crate::request::{BuildRequest, ContextSource, NamedContext};
 use crate::store::Store;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub async fn contents(
     store: &Store,
     progress: &Progress,
 ) -> Result<Vec<Contents>, BuildError> {
-    let client = crate::registry::client(environment);
+    let client = Telling::new(crate::registry::client(environment), progress);
     let (input, named) = call::read(request, environment, store, &client, progress, false).await?;
     let list = |name: Option<String>, place: String, path: &Path, rules: Option<IgnoreRules>| {
         Ok::<_, ContextError>(Contents { name, place, listing: list(path, rules.as_ref())? })

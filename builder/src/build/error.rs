@@ -59,7 +59,7 @@ pub enum BuildError {
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     /// The image cannot be put together or written out.
-    #[error("cannot write the {what} output")]
+    #[error("the {what} output failed")]
     Output {
         /// Which output.
         what: String,

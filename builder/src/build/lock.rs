@@ -10,6 +10,7 @@ use crate::fetch::http;
 use crate::graph::{BaseImages, BaseName, BaseRequest, Op, Plan, PlanOptions, plan};
 use crate::lockfile::{LockFile, LockFileError};
 use crate::progress::Progress;
+use crate::registry::Telling;
 use crate::remote::redacted;
 use crate::request::{BuildRequest, ContextSource, DockerfileSource};
 use crate::steps::http_authorization;
@@ -93,7 +94,7 @@ pub async fn lock(
     if !here {
         return Err(LockError::NoPlace.into());
     }
-    let client = crate::registry::client(environment);
+    let client = Telling::new(crate::registry::client(environment), progress);
     let (input, _) = call::read(request, environment, store, &client, progress, true).await?;
     let path = beside(input.path.as_deref())?;
     let text = Arc::clone(&input.dockerfile);

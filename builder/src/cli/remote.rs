@@ -8,9 +8,11 @@ use super::style::Style;
 use crate::bases::{Bases, Resolved, Source};
 use crate::environment::Environment;
 use crate::graph::{BaseKey, BaseName, ResolvedBase};
+use crate::progress::plain::Plain;
 use crate::progress::{Event, Progress, StepId};
-use crate::registry;
+use crate::registry::{self, Telling};
 use crate::store::Store;
+use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
 use registry_client::platform::Platform;
 use registry_client::reference::{DEFAULT_REGISTRY, Reference};
@@ -118,6 +120,12 @@ pub fn shown_as<T>(
         store.clear_scratch();
     }
     result
+}
+
+/// A client for a verb that shows nothing else: what its registries warn of is a line on standard error.
+pub fn telling(client: Client) -> Telling {
+    let warnings = Plain::new(Box::new(io::stderr()));
+    Telling::new(client, &Progress::new(Arc::new(warnings)))
 }
 
 /// Runs a conversation with a registry to its end, or until the user stops it. One thread does: most of it is waiting.

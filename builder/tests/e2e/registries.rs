@@ -5,6 +5,7 @@ use crate::support::lab::as_everyone;
 use crate::support::registry::{Registry, free_address};
 use crate::support::tools::{both, output, run, tool};
 use crate::support::tunnel::Tunnel;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
@@ -57,6 +58,49 @@ as_everyone!(mirrors, TOOLS, |lab| {
     let context = lab.dockerfile("broken", "FROM images.example/other:1\nRUN echo\n");
     with_conf(&[&context]).assert_refused(1, &["registries.conf cannot be used", "unknown field `place`"]);
     lab.assert_nothing_left();
+});
+
+as_everyone!(keys_of_a_later_version, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    let conf = lab.file("registries.conf", "future-key = 1\n");
+    let password = lab.file("password", "secret");
+    let context = lab.dockerfile("context", &format!("FROM {base}\nLABEL a=b\n"));
+    let context = context.to_str().expect("the path is text");
+    for arguments in [
+        // First, for it asks nobody for what is known.
+        &["build", "--call=check", context][..],
+        &["build", "--lock", context],
+        &["inspect", "--raw", &base],
+        &["inspect", "--remote", &base],
+        &["manifest", "inspect", &base],
+        &["login", "-u", "someone", "--password-stdin", &registry.name()],
+        &["pull", &base],
+    ] {
+        let mut command = lab.command(arguments.iter().copied());
+        command.env("CONTAINERS_REGISTRIES_CONF", &conf);
+        command.stdin(std::fs::File::open(&password).expect("the file was made"));
+        let done = output(&mut command);
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{arguments:?}: {}", both(&done));
+        assert_eq!(told.matches("the key \"future-key\" is not known").count(), 1, "{arguments:?}: {told}");
+        if arguments[0] == "login" {
+            assert!(both(&done).contains("did not ask for the password"), "{}", both(&done));
+        }
+    }
+});
+
+as_everyone!(what_a_killed_pull_has_left, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let base = registry.push_base("busybox");
+    lab.verb(["pull", &base]);
+    let (store, left) = (lab.store(), lab.store().join("tmp/00000000000000000000000000000000"));
+    std::fs::create_dir(&left).expect("the store has a tmp directory");
+    std::fs::write(left.join("blob-6"), "half").expect("it can be written to");
+    let owner = std::fs::metadata(&store).expect("there is a store").uid();
+    std::os::unix::fs::chown(&left, Some(owner), None).expect("tests run as root");
+    lab.verb(["pull", &base]);
+    assert!(!left.exists(), "nobody removes it");
 });
 
 as_everyone!(tls_on_this_machine, &["docker-registry", "openssl"], |lab| {

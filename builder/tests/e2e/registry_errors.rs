@@ -19,7 +19,7 @@ as_everyone!(nobody_listens, &[], |lab| {
     lab.try_build([&from(lab, &reference)]).assert_refused(1, &["error:", &reference, "Dockerfile:1:"]);
     let context = lab.dockerfile("push", "FROM scratch\nLABEL a=b\n");
     lab.try_build([Path::new("--push"), Path::new("-t"), Path::new(&reference), &context])
-        .assert_refused(1, &["error:", &reference]);
+        .assert_refused(1, &["error: the registry output failed: cannot ", &reference]);
     lab.assert_nothing_left();
 });
 

@@ -223,11 +223,14 @@ impl Client {
     }
 }
 
-/// An upload session that the registry lost (a restart, another replica) is begun again like one that was cut.
+/// An upload session that the registry lost (a restart, another replica) is begun again like one that was cut. Some say so
+/// by a bare 404: what else could be missing, when the registry itself gave the address?
 pub(super) fn again_if_lost(error: RequestError) -> RequestError {
     use oci_distribution::errors::OciErrorCode::BlobUploadUnknown;
     match error {
-        RequestError::NotFound { asked, errors } if errors.has(BlobUploadUnknown) => {
+        RequestError::NotFound { asked, errors }
+            if errors.has(BlobUploadUnknown) || errors.errors().is_empty() =>
+        {
             RequestError::Unreachable {
                 asked,
                 connecting: false,

@@ -515,7 +515,9 @@ impl Inner {
         if oddities.lose_sessions > 0 {
             oddities.lose_sessions -= 1;
             state.uploads.remove(&number);
-            return error(404, "BLOB_UPLOAD_UNKNOWN");
+            // With the code of the spec, and as a proxy without a code.
+            let with_code = oddities.lose_sessions.is_multiple_of(2);
+            return if with_code { error(404, "BLOB_UPLOAD_UNKNOWN") } else { Reply::new(404) };
         }
         let Some((owner, bytes)) = state.uploads.get_mut(&number) else {
             return error(404, "BLOB_UPLOAD_UNKNOWN");

@@ -9,6 +9,8 @@ use std::{borrow::Cow, time::Duration};
 
 type Advice = Cow<'static, str>;
 
+/// The action of a login, which also ends that of getting a token for one.
+pub(crate) const LOGIN: &str = "log in";
 /// How registries say that a token has expired.
 const EXPIRY: [&str; 3] = ["token has expired", "token is expired", "token expired"];
 /// How they say that there is no room.
@@ -79,6 +81,9 @@ pub(super) fn unauthorized(asked: &Asked, had_credentials: bool, insufficient: b
         return advice;
     }
     match (had_credentials, insufficient) {
+        (true, false) if asked.action.ends_with(LOGIN) => host.login().unwrap_or(
+            "check the user name and the password; some registries want an access token in its place".into(),
+        ),
         (true, true) => "check the name, or log in with an account that has the rights".into(),
         (true, false) if &*asked.action == "log in" => {
             host.login().unwrap_or("check the user name and the password".into())

@@ -1,7 +1,10 @@
 //! The `Authorization` of requests: which scheme a registry wants, and the tokens it gave.
 
 use super::{Call, Origin, Registry, Transport, error::RequestError, token};
-use crate::auth::{Credentials, challenge};
+use crate::{
+    auth::{Credentials, challenge},
+    credentials::CredentialsError,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use std::{
@@ -136,6 +139,18 @@ impl Authorizer {
         }
     }
 
+    /// The lives of all tokens are over.
+    #[cfg(test)]
+    pub(super) async fn expire_tokens(&self) {
+        let slots: Vec<_> =
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for slot in slots {
+            if let Some(token) = &mut slot.lock().await.token {
+                token.expire();
+            }
+        }
+    }
+
     /// What to answer a 401 with; `used` is what was sent. `None` if there is nothing else to send.
     pub(super) async fn challenged(
         &self,
@@ -155,7 +170,13 @@ impl Authorizer {
                     // A helper's password may have expired; asked again, it may have another.
                     self.credentials.lock().await.remove(&call.asked.repository);
                 }
-                let next = self.credentials(&request).await?.0.and_then(|c| basic(&c));
+                let (credentials, _) = self.credentials(&request).await?;
+                // A token is for a token server, or for who takes it as it is.
+                if let Some(Credentials::IdentityToken(_) | Credentials::RegistryToken(_)) = credentials {
+                    let source = CredentialsError::NoPassword { registry: registry.name.clone() };
+                    return Err(RequestError::Credentials { asked: call.asked.clone(), source });
+                }
+                let next = credentials.and_then(|c| basic(&c));
                 Ok(next.filter(|next| used.is_none_or(|used| used.header != next.header)))
             }
             Scheme::Bearer { realm, service } => {

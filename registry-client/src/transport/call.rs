@@ -82,6 +82,14 @@ impl Call {
     }
 }
 
+/// The head of a successful answer.
+pub(super) struct Reached {
+    pub(super) response: Response,
+    /// As in [`Answer`].
+    at_home: bool,
+    had_credentials: bool,
+}
+
 /// A successful answer; its place in the pool is held until it is dropped.
 pub(crate) struct Answer {
     pub(crate) response: Response,
@@ -89,6 +97,8 @@ pub(crate) struct Answer {
     idle_timeout: Duration,
     /// Whether the registry itself gave it, not a storage it redirects to.
     at_home: bool,
+    /// Whether credentials were shown for it, to the registry or to its token server.
+    pub(crate) had_credentials: bool,
     _permit: Permit,
 }
 
@@ -273,23 +283,19 @@ impl Transport {
         if let Some(https) = self.https_instead(registry, origin, &call.asked, &result).await? {
             result = self.ask(https, registry, call).await;
         }
-        let (response, at_home) = result?;
+        let Reached { response, at_home, had_credentials } = result?;
         Ok(Answer {
             response,
             asked: call.asked.clone(),
             idle_timeout: self.options.idle_timeout,
             at_home,
+            had_credentials,
             _permit: permit,
         })
     }
 
-    /// Makes a request at the origin of a registry, with the proofs it wants. Tells whether the answer is the registry's own.
-    async fn ask(
-        &self,
-        origin: &Origin,
-        registry: &Registry,
-        call: &Call,
-    ) -> Result<(Response, bool), RequestError> {
+    /// Makes a request at the origin of a registry, with the proofs it wants.
+    async fn ask(&self, origin: &Origin, registry: &Registry, call: &Call) -> Result<Reached, RequestError> {
         let url = match &call.target {
             Target::Url(url) => url.clone(),
             Target::Path(path) => origin.url.join(path).map_err(|error| RequestError::Setup {
@@ -338,7 +344,7 @@ impl Transport {
                 }
                 Err(error) => return Err(error),
             };
-            return Ok((response, home && at_registry));
+            return Ok(Reached { response, at_home: home && at_registry, had_credentials });
         }
     }
 

@@ -312,7 +312,11 @@ impl RequestError {
     /// Whether the same request may succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::RateLimited { errors, .. } => !advice::is_quota(errors),
+            // With nothing left of what six hours allow, asking four times more is of no use, unless it says when.
+            Self::RateLimited { errors, retry_after, limit, .. } => {
+                let used_up = retry_after.is_none() && limit.as_ref().is_some_and(|limit| limit.is_used_up());
+                !used_up && !advice::is_quota(errors)
+            }
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             // A source that reads from a registry has another one for the next time.
             Self::Source { source, .. } => is_of_mirror(source),

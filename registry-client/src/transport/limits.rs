@@ -7,6 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// In a window of so long, trying again a few times may help.
+const SHORT_WINDOW: Duration = Duration::from_secs(60);
+
 /// How many pulls are allowed in a while (`RateLimit-Limit: 100;w=21600`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
@@ -27,6 +30,11 @@ impl RateLimit {
         let remaining = text("ratelimit-remaining").and_then(numbers);
         let source = text("docker-ratelimit-source").map(super::error::printable);
         Some(Self { limit, remaining: remaining.map(|(n, _)| n), window, source })
+    }
+
+    /// Whether nothing is left for longer than anybody waits.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.remaining == Some(0) && self.window.is_some_and(|window| window > SHORT_WINDOW)
     }
 
     /// Whether less than a tenth is left.
@@ -97,7 +105,7 @@ mod tests {
         assert_eq!(limit.to_string(), "100 pulls in 6 hours for 192.0.2.1");
         assert!(limit.is_low());
         let limit = RateLimit::of(&headers(&[list[0], ("ratelimit-remaining", "10")])).unwrap();
-        assert!(!limit.is_low());
+        assert!(!limit.is_low() && !limit.is_used_up());
         assert_eq!(limit.to_string(), "100 pulls in 6 hours");
         for bad in ["", "many", ";w=1", "-1"] {
             assert_eq!(RateLimit::of(&headers(&[("ratelimit-limit", bad)])), None, "{bad}");

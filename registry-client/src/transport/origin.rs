@@ -4,7 +4,7 @@ use super::{
     Body, Call, Lane, Registry, Scopes, Target, Transport,
     error::{Asked, RequestError},
 };
-use reqwest::{Method, Response, StatusCode, header::HeaderMap};
+use reqwest::{Method, StatusCode, header::HeaderMap};
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::atomic::Ordering::Relaxed,
@@ -129,12 +129,12 @@ impl Transport {
     ///
     /// # Errors
     /// If it is, and cannot be spoken to: its certificate is not trusted, say.
-    pub(super) async fn https_instead<'a>(
+    pub(super) async fn https_instead<'a, T>(
         &self,
         registry: &'a Registry,
         origin: &Origin,
         asked: &Asked,
-        answer: &Result<(Response, bool), RequestError>,
+        answer: &Result<T, RequestError>,
     ) -> Result<Option<&'a Origin>, RequestError> {
         if !registry.loopback || origin.url.scheme() != "http" || registry.speaks_plain.load(Relaxed) {
             return Ok(None);

@@ -13,13 +13,16 @@ use reqwest::{
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde::Deserialize;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use url::{Url, form_urlencoded};
 
 /// Bytes of a token answer that are read.
 const LIMIT: usize = 1 << 20;
-/// How long a token lives whose server does not say.
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+/// How long a token lives at least, and whose server does not say ("Token Response Fields", `expires_in`).
+const LEAST_LIFE: Duration = Duration::from_secs(60);
+/// The longest that is believed: a year.
+const LONGEST_LIFE: f64 = 365.0 * 86_400.0;
 
 /// A bearer token.
 pub(super) struct Token {
@@ -30,6 +33,12 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// Its life is over.
+    #[cfg(test)]
+    pub(super) fn expire(&mut self) {
+        self.expires = Some(Instant::now());
+    }
+
     /// Whether it will still be good when the request arrives.
     pub(super) fn is_live(&self) -> bool {
         self.expires.is_none_or(|expires| Instant::now() < expires)
@@ -41,7 +50,14 @@ impl Token {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    /// A number of seconds; some write it as a text.
+    expires_in: Option<Value>,
+}
+
+/// What `expires_in` says; `None` if it is no time.
+fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST_LIFE)))
 }
 
 /// A token is wanted.
@@ -168,6 +184,8 @@ impl Asking<'_> {
         let known = self.transport.server(self.realm);
         let _place = self.transport.permit(&known, call.lane, &call.asked).await?;
         let (response, at_home) = self.transport.follow(&server, url.clone(), &call, authorization).await?;
+        // Another host, to which it redirects, was shown nothing.
+        let had_credentials = had_credentials && at_home;
         let checked = self.transport.check(response, &call.asked, had_credentials).await;
         if let (Err(error), true) = (&checked, at_home) {
             known.heed(error, &self.transport.options.retry);
@@ -180,7 +198,8 @@ impl Asking<'_> {
         // `access_token` is the same under its OAuth2 name; servers fill in either.
         let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
         let Some(token) = token else { return Err(self.protocol("the token server's answer has no token")) };
-        let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life =
+            answer.expires_in.as_ref().and_then(seconds).map_or(LEAST_LIFE, |life| life.max(LEAST_LIFE));
         self.token(&token, Some(life), had_credentials)
     }
 
@@ -206,4 +225,28 @@ fn newer_way_may_help(error: &RequestError) -> bool {
             | RequestError::NotFound { .. }
             | RequestError::Status { status: 405, .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lives() {
+        for (value, want) in [
+            (json!(300), Some(300.0)),
+            (json!(299.5), Some(299.5)),
+            (json!("300"), Some(300.0)),
+            (json!(" 1.5 "), Some(1.5)),
+            (json!(1e300), Some(LONGEST_LIFE)),
+            (json!("inf"), Some(LONGEST_LIFE)),
+            (json!(-1), None),
+            (json!("NaN"), None),
+            (json!("soon"), None),
+            (json!([300]), None),
+        ] {
+            assert_eq!(seconds(&value).map(|life| life.as_secs_f64()), want, "{value}");
+        }
+    }
 }

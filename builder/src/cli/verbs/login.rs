@@ -51,18 +51,21 @@ pub fn run(args: Args, environment: &Environment, out: &mut dyn Write) -> Result
     };
     let credentials = Credentials::password(username, password);
     let client = registry::client_with(Store::of(&name, credentials.clone()), environment);
-    let kept = remote::block_on(async {
-        client.ping(&name).await?;
+    let client = remote::telling(client);
+    let (kept, verified) = remote::block_on(async {
+        let verified = client.ping(&name).await?;
         let store = registry::client(environment).credentials()?;
-        Ok(store.save(&name, &credentials).await?)
+        Ok((store.save(&name, &credentials).await?, verified))
     })?;
-    match kept {
-        Kept::File(path) => {
-            writeln!(out, "Login succeeded. The password is in {}, unencrypted.", path.display())?
-        }
-        Kept::Helper(name) => {
-            writeln!(out, "Login succeeded. The password is with docker-credential-{name}.")?
-        }
-    }
+    // Some registries ask for it when something is pushed, and not before.
+    let said = match verified {
+        true => "Login succeeded.".to_owned(),
+        false => format!("{name} did not ask for the password, so nobody knows whether it is right."),
+    };
+    let place = match kept {
+        Kept::File(path) => format!("in {}, unencrypted", path.display()),
+        Kept::Helper(name) => format!("with docker-credential-{name}"),
+    };
+    writeln!(out, "{said} The password is {place}.")?;
     Ok(())
 }

@@ -40,6 +40,8 @@ pub fn run(args: Args, environment: &Environment, style: Style, out: &mut dyn Wr
     let environment = &args.registries.applied(environment)?;
     let reference = local::canonical(&args.reference)?;
     let store = local::open(environment)?;
+    // What a pull that was killed has left takes the space of this one; that it cannot be removed is no reason to fail.
+    let _ = store.sweep();
     let platform = args.platform.unwrap_or_else(Platform::host);
     let mode = display::mode(None, args.quiet, environment, io::stderr().is_terminal())?;
     let name = format!("pulling {}", reference.familiar());

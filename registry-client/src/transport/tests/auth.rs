@@ -216,13 +216,18 @@ async fn a_token_that_expires_in_the_middle_of_a_blob() {
 
 #[tokio::test]
 async fn an_expired_token_is_not_sent() {
+    // A life of no time is none that a server can mean.
     let rules = TokenRules { expires_in: Some(0), ..TokenRules::default() };
     let (registry, tokens, reference) = guarded(rules).await;
     let client = client();
-    client.manifest(&reference).await.unwrap();
+    for _ in 0..3 {
+        client.manifest(&reference).await.unwrap();
+    }
+    assert_eq!(tokens.server.take_log().len(), 1);
+    client.transport.registry(reference.registry(), false).authorizer.expire_tokens().await;
     registry.server.take_log();
     client.manifest(&reference).await.unwrap();
-    assert_eq!(tokens.server.take_log().len(), 2);
+    assert_eq!(tokens.server.take_log().len(), 1);
     assert_eq!(registry.server.take_log().len(), 1, "renewed before the request, not after its refusal");
 }
 
@@ -278,10 +283,19 @@ async fn basic() {
         good.manifest(&reference).await.unwrap();
     }
     assert_eq!(registry.server.take_log().len(), 4);
-    for credentials in [Credentials::password("me", "wrong"), Credentials::IdentityToken("t".into())] {
-        let error = client_with(store(&registry, credentials)).manifest(&reference).await.unwrap_err();
-        assert!(matches!(request_error(error), RequestError::Unauthorized { .. }));
+    let wrong = client_with(store(&registry, Credentials::password("me", "wrong")));
+    let error = wrong.manifest(&reference).await.unwrap_err();
+    assert!(matches!(request_error(error), RequestError::Unauthorized { .. }));
+    let error = wrong.ping(reference.registry()).await.unwrap_err().to_string();
+    assert!(error.contains("; check the user name and the password"), "{error}");
+    for token in [Credentials::IdentityToken("t".into()), Credentials::RegistryToken("t".into())] {
+        let error = client_with(store(&registry, token)).manifest(&reference).await.unwrap_err().to_string();
+        assert!(
+            error.contains("wants a user name and a password, and what is kept for it is a token"),
+            "{error}"
+        );
     }
+    assert!(good.ping(reference.registry()).await.unwrap());
 }
 
 /// Says all that it was sent, in an error and in a warning.
@@ -353,6 +367,34 @@ async fn what_a_token_server_got_is_in_no_message() {
     let client = client_with(Store::of(&registry.address, Credentials::password("me", "p\u{e4}ss: word")));
     without_secrets(&client.manifest(&reference).await.unwrap_err().to_string());
     without_secrets(&client.take_warnings()[0].text);
+}
+
+/// Nobody has looked at the password then.
+#[tokio::test]
+async fn a_login_that_proves_nothing() {
+    let password = || Credentials::password("me", "secret");
+    let registry = FakeRegistry::start(Oddities::default()).await;
+    let open = client_with(store(&registry, password()));
+    assert!(!open.ping(&registry.server.address).await.unwrap());
+
+    let other = TokenServer::start(TokenRules::default()).await;
+    let location = format!("http://{}/token?of=the+realm&service=test", other.server.address);
+    let tokens = Server::start(move |_: &_| Reply::new(307).header("Location", &location)).await;
+    let challenge = format!("Bearer realm=\"http://{}/token\",service=\"test\"", tokens.address);
+    let guarded = FakeRegistry::start(Oddities {
+        bearer: Some((challenge, other.tokens.clone())),
+        ..Oddities::default()
+    })
+    .await;
+    assert!(!client_with(store(&guarded, password())).ping(&guarded.server.address).await.unwrap());
+    assert_eq!(other.server.take_log()[0].header("authorization"), None);
+
+    let rules = TokenRules { password: Some(("me", "secret")), ..TokenRules::default() };
+    let (registry, _tokens, reference) = self::guarded(rules).await;
+    assert!(client_with(store(&registry, password())).ping(reference.registry()).await.unwrap());
+    let wrong = client_with(store(&registry, Credentials::password("me", "another")));
+    let error = wrong.ping(reference.registry()).await.unwrap_err().to_string();
+    assert!(error.contains("; check the user name and the password"), "{error}");
 }
 
 #[tokio::test]

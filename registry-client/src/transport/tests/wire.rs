@@ -151,6 +151,27 @@ async fn redirects() {
     }
 }
 
+/// Docker Hub's, of six hours: to ask again in a second is of no use.
+#[tokio::test]
+async fn a_limit_that_is_used_up() {
+    for (window, retry_after, asked) in [("21600", None, 1), ("60", None, 4), ("21600", Some("0"), 4)] {
+        let server = Server::start(move |_: &_| {
+            let reply = Reply::new(429)
+                .header("RateLimit-Limit", format!("100;w={window}"))
+                .header("RateLimit-Remaining", format!("0;w={window}"));
+            match retry_after {
+                Some(value) => reply.header("Retry-After", value),
+                None => reply,
+            }
+        })
+        .await;
+        let reference = format!("{}/a", server.address).parse().unwrap();
+        let error = request_error(client().manifest(&reference).await.unwrap_err());
+        assert!(matches!(error, RequestError::RateLimited { .. }), "{error}");
+        assert_eq!(server.take_log().len(), asked, "{window} {retry_after:?}");
+    }
+}
+
 #[tokio::test]
 async fn warnings_are_collected_once() {
     let registry =

@@ -29,7 +29,7 @@ pub(super) fn run(args: Args, environment: &Environment, out: &mut dyn Write) ->
     let environment = &args.registries.applied(environment)?;
     let references: Vec<Reference> =
         args.images.iter().map(|name| local::canonical(name)).collect::<Result<_, _>>()?;
-    let client = registry::client(environment);
+    let client = remote::telling(registry::client(environment));
     if args.raw || args.config {
         let [reference] = &references[..] else { return Err(UsageError::RawOfSeveral.into()) };
         let bytes = remote::block_on(raw(&client, reference, args.platform.as_ref(), args.config))?;
