@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 
 /// A lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the version of a lock file")]
 pub struct LockFile {
     version: u32,
     /// The digest of each image: of its index where it has one, so that it is good for all platforms. Names are whole,
@@ -97,7 +97,12 @@ mod tests {
         for wrong in
             ["", "{}", "[]", "{\"version\":1,\"imgs\":{}}", "{\"version\":1,\"images\":{\"a\":\"x\"}}"]
         {
-            assert!(matches!(LockFile::parse(wrong.as_bytes()), Err(LockFileError::Json(_))), "{wrong}");
+            let Err(LockFileError::Json(why)) = LockFile::parse(wrong.as_bytes()) else {
+                panic!("{wrong} is taken");
+            };
+            // Where it is wrong is said, and nothing about our types.
+            let why = why.to_string();
+            assert!(why.contains("line ") && !why.contains("LockFile"), "{wrong}: {why}");
         }
     }
 }
