@@ -11,7 +11,7 @@ pub use received::{ManifestBytes, ManifestError, ParsedManifest};
 pub use select::{SelectError, select};
 
 use crate::{descriptor::Descriptor, json::or_default, media_type::MediaType};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -83,11 +83,23 @@ struct WrittenIndex {
 }
 
 /// An entry of an index.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Entry {
     Readable(Box<Descriptor>),
     Unreadable(Value),
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    /// Of two fields of one name the later counts, as in Go's programs: what is unreadable here must not become readable
+    /// by being written again.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(match Descriptor::deserialize(&value) {
+            Ok(descriptor) => Self::Readable(descriptor.into()),
+            Err(_) => Self::Unreadable(value),
+        })
+    }
 }
 
 impl From<WrittenIndex> for Index {
@@ -144,5 +156,15 @@ mod tests {
         let index = Index::deserialize(&text).unwrap();
         assert_eq!((index.manifests.len(), index.unreadable.len()), (1, 3));
         assert_eq!(serde_json::to_value(&index).unwrap(), text, "nothing is lost");
+    }
+
+    #[test]
+    fn of_two_fields_of_one_name_the_later_counts() {
+        let entry = format!(r#"{{"digest":"sha256:0","mediaType":"x/y","size":0,"digest":"{DIGEST}"}}"#);
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+        let index: Index = serde_json::from_str(&text).unwrap();
+        assert_eq!(index.manifests[0].digest.to_string(), DIGEST);
+        let again = serde_json::to_string(&index).unwrap();
+        assert_eq!(serde_json::from_str::<Index>(&again).unwrap(), index);
     }
 }
