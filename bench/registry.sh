@@ -3,7 +3,7 @@
 # docs/performance.md.
 #
 #   bench/registry.sh PROGRAM            512 MiB, five repetitions
-#   bench/registry.sh --smoke PROGRAM    small, two repetitions; fails when something does not work
+#   bench/registry.sh --smoke PROGRAM    small, two repetitions, of the image of 20 layers; fails when something does not work
 #
 # Needs root, and: docker-registry hyperfine jq podman skopeo time. Registry and stores are in memory (/dev/shm, about 4 GiB),
 # so that no disk is measured.
@@ -12,7 +12,7 @@ set -euo pipefail
 smoke=false
 if [ "${1-}" = --smoke ]; then smoke=true; shift; fi
 program=$(readlink -f "${1:?the program to measure}")
-if $smoke; then runs=2 megabytes=32; else runs=5 megabytes=512; fi
+if $smoke; then runs=2 megabytes=16 images=many; else runs=5 megabytes=512 images="one many"; fi
 layers=20
 
 lab=$(mktemp -d /dev/shm/bench-XXXXXX)
@@ -97,7 +97,7 @@ requests() {
 }
 
 forget="rm -rf $lab/registry/docker"
-for image in one many; do
+for image in $images; do
   reference=$host/$image:1
   from="docker://$reference"
   to_oci="skopeo copy --quiet --insecure-policy --src-tls-verify=false $from oci:$lab/copied:1"
