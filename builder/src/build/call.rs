@@ -5,6 +5,7 @@ use super::error::DockerfileText;
 use super::{BuildError, findings, input, planning};
 use crate::agent::Agents;
 use crate::bases::Bases;
+use crate::context::ignore_rules;
 use crate::environment::Environment;
 use crate::graph::{
     BaseImages, BaseKey, BaseRequest, Plan, PlanOptions, ResolvedBase, plan, reachable_stages,
@@ -128,13 +129,18 @@ pub async fn check(
     };
     let last_stage = parsed.dockerfile.stages.last().map(|stage| stage.span).unwrap_or_default();
     let (mut found, mut known) = (parsed.warnings.clone(), Known::default());
+    let place = request.context.from_elsewhere();
+    // A build says what is wrong with an ignore file.
+    let rules = input
+        .context
+        .as_deref()
+        .and_then(|context| ignore_rules(context, input.path.as_deref(), place.as_deref()).ok().flatten());
     for target in targets {
         let secrets = Some(request.secrets.keys().cloned().collect());
         let options = PlanOptions { target: Some(target), secrets, ..planning::options(request) };
         match known.graph(&parsed.dockerfile, &options, &bases).await {
             Ok(graph) => {
-                let (context, path) = (input.context.as_deref(), input.path.as_deref());
-                let more = findings::of_graph(&graph, context, path, request, last_stage);
+                let more = findings::of_graph(&graph, rules.as_ref(), request, last_stage);
                 found.extend(findings::settled(&parsed, more));
             }
             Err(errors) => found.extend(errors),

@@ -1,7 +1,6 @@
 //! Checks that need more than the Dockerfile's text, and the settings that hold for all of them.
 
 use super::error::{DockerfileError, DockerfileText};
-use crate::context::ignore_rules;
 use crate::copy::IgnoreRules;
 use crate::graph::{CopySource, Graph, ImagePlan, Op, Origin};
 use crate::progress::Progress;
@@ -13,7 +12,6 @@ use dockerfile_parser::diagnostic::{Diagnostic, Severity, render};
 use dockerfile_parser::span::Span;
 use dockerfile_parser::suggest;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The build argument that replaces `# check=`, as in BuildKit.
@@ -64,18 +62,13 @@ pub(super) fn tell(
 /// of itself. In the order of the file.
 pub(super) fn of_graph(
     graph: &Graph,
-    context: Option<&Path>,
-    dockerfile: Option<&Path>,
+    rules: Option<&IgnoreRules>,
     request: &BuildRequest,
     last_stage: Span,
 ) -> Vec<Diagnostic> {
     let mut findings = graph.warnings.clone();
-    let place = request.context.from_elsewhere();
-    // A context whose ignore file is broken is an error soon enough.
-    if let Some(rules) =
-        context.and_then(|context| ignore_rules(context, dockerfile, place.as_deref()).ok().flatten())
-    {
-        findings.extend(ignored(graph, &rules));
+    if let Some(rules) = rules {
+        findings.extend(ignored(graph, rules));
     }
     let secrets: Vec<(String, String)> = request
         .secrets

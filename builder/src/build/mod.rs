@@ -92,7 +92,7 @@ async fn built(
     let build = Build { request, ..build };
     let bases = Arc::new(Bases::new(store.clone(), client.clone(), progress.clone()).within(budget));
     let planned = build.plan(&source, &bases).await?;
-    let request = &*epoch::settled(request, &planned.graph, source.time)?;
+    let request = &*epoch::settled(request, &planned.0.graph, source.time)?;
     let build = Build { request, ..build };
     let solving = build.prepare(&source, planned, &bases, cgroups)?;
     let solved = build.solve(&source, &solving).await?;

@@ -9,6 +9,8 @@ use super::{elsewhere, findings, history, lock, outputs};
 use crate::agent::Agents;
 use crate::bases::Bases;
 use crate::cgroup::Cgroups;
+use crate::context::ignore_rules;
+use crate::copy::IgnoreRules;
 use crate::emulation::Emulators;
 use crate::environment::Environment;
 use crate::graph::{Graph, PlanOptions, Vertex, VertexId};
@@ -92,7 +94,12 @@ impl Build<'_> {
     }
 
     /// Makes the graph, and tells what it gives to warn about.
-    pub(super) async fn plan(&self, source: &Source, bases: &Arc<Bases>) -> Result<Planned, BuildError> {
+    /// The rules of the ignore file come along: it is read once.
+    pub(super) async fn plan(
+        &self,
+        source: &Source,
+        bases: &Arc<Bases>,
+    ) -> Result<(Planned, Option<IgnoreRules>), BuildError> {
         let Self { request, progress, privileged, .. } = *self;
         let Source { input, parsed, .. } = source;
         let locked = request.locked.then(|| lock::read(input.path.as_deref())).transpose()?;
@@ -105,26 +112,29 @@ impl Build<'_> {
         };
         let (context, path) = (input.context.as_deref(), input.path.as_deref());
         let last_stage = dockerfile.stages.last().map(|stage| stage.span).unwrap_or_default();
-        let found = findings::of_graph(&planned.graph, context, path, request, last_stage);
+        let place = request.context.from_elsewhere();
+        let rules = context.map_or(Ok(None), |context| ignore_rules(context, path, place.as_deref()));
+        let known = rules.as_ref().ok().and_then(Option::as_ref);
+        let found = findings::of_graph(&planned.graph, known, request, last_stage);
         findings::tell(file, findings::settled(parsed, found), progress)?;
-        Ok(planned)
+        Ok((planned, rules.map_err(InputError::from)?))
     }
 
     /// Makes the worker for the graph.
     pub(super) fn prepare(
         &self,
         source: &Source,
-        planned: Planned,
+        (planned, rules): (Planned, Option<IgnoreRules>),
         bases: &Arc<Bases>,
         cgroups: Option<Cgroups>,
     ) -> Result<Solving, BuildError> {
         let Self { request, environment, store, client, progress, privileged, .. } = *self;
         let Source { input, named, agents, .. } = source;
         let directories = planning::directories(request, named);
-        let (context, dockerfile) = (input.context.as_deref(), input.path.as_deref());
         let place = request.context.from_elsewhere();
-        let contexts = Contexts::open(store, context, dockerfile, place.as_deref(), &directories)
-            .map_err(InputError::from)?;
+        let context = input.context.as_deref().map(|context| (context, rules));
+        let contexts =
+            Contexts::open(store, context, place.as_deref(), &directories).map_err(InputError::from)?;
         let graph = Arc::new(planned.graph);
         let targets: Vec<VertexId> = graph.images.iter().map(|plan| plan.vertex).collect();
         let packed = if outputs::need_layers(request) { &targets[..] } else { &[] };

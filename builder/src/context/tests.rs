@@ -327,3 +327,33 @@ fn standard_input() {
     let (result, _dir) = extracted(&cut);
     assert!(matches!(result, Err(ContextError::Archive { .. })), "{result:?}");
 }
+
+/// What editors and builds of others do beside us: files come and go all the time.
+#[test]
+fn files_that_come_and_go_are_no_error() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    let (dir, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(dir.path().join("stays"), "x").unwrap();
+    let (stop, spec) = (AtomicBool::new(false), CopySpec::new(["."], "/"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let names: Vec<_> = (0..40).map(|number| dir.path().join(number.to_string())).collect();
+            while !stop.load(Relaxed) {
+                names.iter().for_each(|name| std::fs::write(name, "y").unwrap());
+                names.iter().for_each(|name| std::fs::remove_file(name).unwrap());
+            }
+        });
+        let context = open(dir.path());
+        let outcome = (0..300).try_for_each(|number| {
+            let found = context.digest(&spec)?;
+            assert!(paths(&found).contains(&"stays".to_owned()));
+            let target = into.path().join(number.to_string());
+            std::fs::create_dir(&target).unwrap();
+            crate::copy::copy(&spec, &context.tree(), &Root::open(&target).unwrap())?;
+            assert!(target.join("stays").exists());
+            Ok::<_, crate::copy::CopyError>(())
+        });
+        stop.store(true, Relaxed);
+        outcome.unwrap();
+    });
+}

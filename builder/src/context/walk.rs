@@ -106,7 +106,14 @@ impl Walk<'_> {
         let fail = |errno| self.fail(&cursor.path, errno);
         let fd = match fd {
             DirectoryFd::Open(fd) => fd,
-            DirectoryFd::Below(above, name) => open_dir(above.as_fd(), &name).map_err(fail)?,
+            DirectoryFd::Below(above, name) => match open_dir(above.as_fd(), &name) {
+                // It was there when its parent was read: now it is as if it had been empty.
+                Err(Errno::NOENT) => {
+                    worker.directories.push((id, Directory::default()));
+                    return Ok(());
+                }
+                other => other.map_err(fail)?,
+            },
         };
         let attributes = attributes(&fd).map_err(fail)?;
         let fd = Arc::new(fd);
@@ -118,7 +125,8 @@ impl Walk<'_> {
         let mut tasks = Vec::new();
         for entry in entries {
             let directory = match is_directory(&fd, &entry.name, entry.kind) {
-                Err(Errno::NOENT) if filter.name(&cursor).is_some() => continue,
+                // It is not there, or not any more.
+                Err(Errno::NOENT) => continue,
                 result => result.map_err(fail)?,
             };
             let path = cursor.join(entry.bytes());
@@ -126,7 +134,10 @@ impl Walk<'_> {
             if verdict == Verdict::Skip {
                 continue;
             }
-            let mut summary = self.entry(fd.as_fd(), &entry.name, path, &mut worker.buffer)?;
+            let mut summary = match self.entry(fd.as_fd(), &entry.name, path, &mut worker.buffer) {
+                Err(error) if error.is_vanished() => continue,
+                other => other?,
+            };
             summary.below = cursor.base;
             let number = (summary.kind == EntryKind::Directory).then(|| {
                 let id = count.fetch_add(1, Ordering::Relaxed);

@@ -164,6 +164,11 @@ pub enum CopyError {
 }
 
 impl CopyError {
+    /// Whether a source is not there any more.
+    pub(crate) fn is_vanished(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn write(path: &[u8], errno: Errno) -> Self {
         Self::Write { path: path.to_vec(), source: errno.into() }
     }

@@ -162,7 +162,11 @@ impl Copier<'_> {
             for file in files {
                 let source = at(&node.source, &node.cursor.path, &file.name);
                 let target = at(&target.fd, &target.path, &file.name);
-                self.session.copy(source, file.kind, target, worker)?;
+                match self.session.copy(source, file.kind, target, worker) {
+                    // It was there when the directory was read. Whoever compares afterwards sees that something changed.
+                    Err(error) if error.is_vanished() => {}
+                    other => other?,
+                }
             }
         }
         self.done(node, worker)

@@ -5,7 +5,7 @@ use super::error::Cause;
 use super::state::Rootfs;
 use crate::blocking::blocking;
 use crate::context::{Context, ContextError, Index, ignore_rules};
-use crate::copy::SourceTree;
+use crate::copy::{IgnoreRules, SourceTree};
 use crate::graph::Origin;
 use crate::rootfs::Root;
 use crate::rootfs::overlay::overlay_view;
@@ -26,16 +26,15 @@ pub struct Contexts {
 }
 
 impl Contexts {
-    /// Opens the build context (`None` is an empty one) and the named directories. `dockerfile` is the file whose own
-    /// ignore file counts for the build context; a named directory has only that at its top. `place` is what messages
-    /// call a build context that is not read where it is.
+    /// Opens the build context (`None` is an empty one) and the named directories. The build context comes
+    /// with the rules of its ignore file; a named directory has the one at its top. `place` is what messages call a build
+    /// context that is not read where it is.
     ///
     /// # Errors
     /// When a directory cannot be opened, or an ignore file not understood.
     pub fn open(
         store: &Store,
-        main: Option<&Path>,
-        dockerfile: Option<&Path>,
+        main: Option<(&Path, Option<IgnoreRules>)>,
         place: Option<&str>,
         named: &BTreeMap<String, PathBuf>,
     ) -> Result<Self, ContextError> {
@@ -44,9 +43,7 @@ impl Contexts {
             let index = store.context_index(context.path());
             Ok(Arc::new(context.with_index(index)))
         };
-        let main = main
-            .map(|path| open(place.unwrap_or(BUILD_CONTEXT), path, ignore_rules(path, dockerfile, place)?))
-            .transpose()?;
+        let main = main.map(|(path, rules)| open(place.unwrap_or(BUILD_CONTEXT), path, rules)).transpose()?;
         let named = named
             .iter()
             .map(|(name, path)| {
