@@ -49,12 +49,40 @@ pub(super) fn write(store: &Store, files: &Files, out: &mut dyn Write) -> Result
                 archive.append_data(&mut header, directory, io::empty()).map_err(ExportError::from_stream)?;
             }
         }
-        let (size, reader) = body.open(store)?;
+        let (size, mut reader) = body.open(store)?;
         let mut header = header(EntryType::Regular, 0o644, size);
-        archive.append_data(&mut header, path, reader).map_err(ExportError::from_stream)?;
+        // The header alone: what the crate copies, it copies in pieces of 8 KiB.
+        archive.append_data(&mut header, path, io::empty()).map_err(ExportError::from_stream)?;
+        let out = archive.get_mut();
+        let written = pour(&mut reader, out).map_err(ExportError::from_stream)?;
+        debug_assert_eq!(written, size, "what is opened says how long it is, or fails");
+        let padding = written.next_multiple_of(BLOCK) - written;
+        io::copy(&mut io::repeat(0).take(padding), out).map_err(ExportError::Stream)?;
     }
     let mut out = archive.into_inner().map_err(ExportError::Stream)?;
     out.flush().map_err(ExportError::Stream)
+}
+
+/// Bytes in a block of a tar archive.
+const BLOCK: u64 = 512;
+/// Bytes that are copied at once.
+const PIECE: usize = 256 << 10;
+
+/// Copies everything, in large pieces; says how many bytes.
+pub(super) fn pour(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let mut copied = 0;
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(copied),
+            Ok(read) => {
+                to.write_all(&piece[..read])?;
+                copied += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {

@@ -1,6 +1,7 @@
 //! Where exports go: files that appear whole or not at all.
 
 use super::ExportError;
+use super::archive::pour;
 use crate::write_behind::WriteBehind;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -95,7 +96,7 @@ impl Directory {
         }
         let temporary = beside(&path)?;
         let file = temporary.as_file().try_clone().map_err(|e| failed("write", &path, e))?;
-        io::copy(bytes, &mut WriteBehind::new(file))
+        pour(bytes, &mut WriteBehind::new(file))
             .map_err(|e| name_stream(ExportError::from_stream(e), &path))?;
         publish(temporary, &path)
     }

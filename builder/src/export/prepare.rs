@@ -1,7 +1,7 @@
 //! Layers in the form an output wants, and the manifest of those.
 
 use super::ExportError;
-use super::archive::Verified;
+use super::archive::{Verified, pour};
 use crate::image::{Dialect, Document, StoredImage, index, manifest};
 use crate::layer::{Compression, Decoder, Encoder};
 use crate::store::{LayerBlob, Store};
@@ -238,7 +238,7 @@ pub(super) fn inflate(
     out: &mut dyn Write,
 ) -> Result<u64, ExportError> {
     let mut reader = Inflating::open(store, diff_id, from)?;
-    io::copy(&mut reader, out).map_err(ExportError::from_stream)
+    pour(&mut reader, out).map_err(ExportError::from_stream)
 }
 
 /// A layer without its compression. The end is an error when it was not the layer.
@@ -327,7 +327,7 @@ pub fn compressed(
     let compressing = |e| broken(diff_id, "compressed", e);
     let mut encoder = Encoder::new(blob, compression, threads).map_err(compressing)?;
     let mut reader = Inflating::open(store, diff_id, from)?;
-    io::copy(&mut reader, &mut encoder).map_err(compressing)?;
+    pour(&mut reader, &mut encoder).map_err(compressing)?;
     let info = encoder.finish().map_err(compressing)?.commit(None)?;
     let descriptor = Descriptor::new(compression.oci_media_type(), info.digest, info.size);
     remember(store, diff_id, &descriptor, compression.level())?;
