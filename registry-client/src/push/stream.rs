@@ -16,7 +16,10 @@ use crate::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::Method;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 impl Client {
     /// Sends a blob whose digest is not known yet; tells it afterwards. Where a registry does not take a blob before it knows
@@ -42,34 +45,18 @@ impl Client {
                 Err(error) => {
                     self.cancel(&registry, reference, session).await;
                     if takes_no_streams(&error) {
-                        return self.push_known(named, media_type, source, progress).await;
+                        let (digest, size) = digest_of(source).await.map_err(|source| {
+                            RequestError::Source { asked: asked(named, "push a blob".to_owned()), source }
+                        })?;
+                        let descriptor = Descriptor::new(media_type, digest, size);
+                        let options = PushBlobOptions { progress, ..PushBlobOptions::default() };
+                        self.push_blob(named, &descriptor, source, &options).await?;
+                        return Ok(descriptor);
                     }
                     backoff.pause(again_if_lost(error)).await?;
                 }
             }
         }
-    }
-
-    /// Finds out the digest, and sends the blob in one PUT.
-    async fn push_known(
-        &self,
-        reference: &Reference,
-        media_type: MediaType,
-        source: &BlobSource,
-        progress: Option<Progress>,
-    ) -> Result<Descriptor, PushError> {
-        let failed =
-            |source| RequestError::Source { asked: asked(reference, "push a blob".to_owned()), source };
-        let mut digester = Digester::new();
-        let mut chunks = source.open().await.map_err(failed)?;
-        while let Some(chunk) = chunks.next().await {
-            digester.update(&chunk.map_err(failed)?);
-        }
-        let size = digester.bytes();
-        let descriptor = Descriptor::new(media_type, digester.finish(), size);
-        let options = PushBlobOptions { progress, ..PushBlobOptions::default() };
-        self.push_blob(reference, &descriptor, source, &options).await?;
-        Ok(descriptor)
     }
 
     async fn stream_into(
@@ -118,6 +105,17 @@ impl Client {
         self.transport.attempt(registry, &put).await?;
         Ok((digest, size))
     }
+}
+
+/// The digest and the length of what a source gives.
+async fn digest_of(source: &BlobSource) -> io::Result<(Digest, u64)> {
+    let mut digester = Digester::new();
+    let mut chunks = source.open().await?;
+    while let Some(chunk) = chunks.next().await {
+        digester.update(&chunk?);
+    }
+    let size = digester.bytes();
+    Ok((digester.finish(), size))
 }
 
 /// Whether a registry refuses a PATCH, or one without a length.

@@ -67,13 +67,7 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
         // What is held back was noted when it happened.
         Some(timing) => Progress::measured(Arc::new(Tee(vec![timing.sink(), Arc::clone(&held) as _]))),
     };
-    if let Some(Entered { mapping: Mapping::Single, single_because }) = &around.entered {
-        let mut text = SINGLE_ID.to_owned();
-        if let Some(because) = single_because {
-            text.push_str(&format!("\nhelp: {because}"));
-        }
-        progress.warn(text);
-    }
+    warn_of_single_id(around, &progress);
     interrupt::watch(canceller, progress.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(build(&request, environment, &store, &progress));
@@ -89,11 +83,14 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
     held.release();
     display.close();
     store.clear_scratch();
-    if let (Some(format), Some(history)) = (explain, tally.counted().history) {
-        match format {
-            TextFormat::Text => write!(io::stderr(), "{}", super::explain::text(&history, style))?,
-            TextFormat::Json => writeln!(io::stdout(), "{:#}", super::explain::json(&history))?,
+    match (explain, tally.counted().history) {
+        (Some(TextFormat::Text), Some(history)) => {
+            write!(io::stderr(), "{}", super::explain::text(&history, style))?;
         }
+        (Some(TextFormat::Json), Some(history)) => {
+            writeln!(io::stdout(), "{:#}", super::explain::json(&history))?;
+        }
+        _ => {}
     }
     // What processes that were killed have left; the last build that did everything from the cache has seen to it, too.
     if !matches!(&result, Ok(report) if report.cached == report.steps) {
@@ -112,18 +109,39 @@ pub fn run(args: BuildArgs, around: &Around<'_>, canceller: Canceller) -> Result
             timed.as_ref().map_or(Ok(()), Timed::write)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            let (counted, failure) = (tally.counted(), Failure::from(error));
-            let err = &mut io::stderr();
-            summary::last_lines(&counted, mode, err)?;
-            failure.show(style, err);
-            summary::log(&counted, log.path(), mode, err)?;
-            // The build has failed already, and for a better reason.
-            if let Some(Err(unwritten)) = timed.as_ref().map(Timed::write) {
-                unwritten.show(style, err);
-            }
-            Ok(ExitCode::from(failure.status()))
+        Err(error) => failed(error, &tally, &log, mode, style, timed.as_ref()),
+    }
+}
+
+/// Tells of a build that failed.
+fn failed(
+    error: BuildError,
+    tally: &Tally,
+    log: &LogFile,
+    mode: ProgressMode,
+    style: Style,
+    timed: Option<&Timed>,
+) -> Result<ExitCode, Failure> {
+    let (counted, failure) = (tally.counted(), Failure::from(error));
+    let err = &mut io::stderr();
+    summary::last_lines(&counted, mode, err)?;
+    failure.show(style, err);
+    summary::log(&counted, log.path(), mode, err)?;
+    // The build has failed already, and for a better reason.
+    if let Some(Err(unwritten)) = timed.map(Timed::write) {
+        unwritten.show(style, err);
+    }
+    Ok(ExitCode::from(failure.status()))
+}
+
+/// Warns of a user namespace in which all files belong to one user.
+fn warn_of_single_id(around: &Around<'_>, progress: &Progress) {
+    if let Some(Entered { mapping: Mapping::Single, single_because }) = &around.entered {
+        let mut text = SINGLE_ID.to_owned();
+        if let Some(because) = single_because {
+            text.push_str(&format!("\nhelp: {because}"));
         }
+        progress.warn(text);
     }
 }
 
