@@ -13,7 +13,7 @@ use crate::explain::{
 };
 use crate::graph::{Op, Origin, VertexId};
 use crate::solve::Inputs;
-use crate::store::Store;
+use crate::store::{Gone, Store};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -139,13 +139,15 @@ impl StepWorker {
         let asked = known.ignore_cache.then_some(self.around.explaining.no_cache);
         let (step, position) = (self.historic(vertex), self.position(vertex));
         let (store, before) = (self.around.store.clone(), self.before());
+        // The record of this very key is about to be replaced.
+        let gone = key.and_then(|key| store.records().described(&key)?.gone);
         let job = tokio::task::spawn_blocking(move || {
             let listed = |files: Files| {
                 let list = list_of(&files.entries);
                 (files, list)
             };
             let files: Vec<(Files, FileList)> = files.into_iter().map(listed).collect();
-            let why = Question { store: &store, before: &before, step, position, made_of, key, diff };
+            let why = Question { store: &store, before: &before, step, position, made_of, gone, diff };
             let why = why.answer(asked, parent.as_deref(), &run_arguments, &files);
             for (files, list) in &files {
                 // Without it the next build cannot say which files changed, and that is all.
@@ -246,7 +248,8 @@ struct Question<'a> {
     step: HistoricStep,
     position: usize,
     made_of: Ingredients,
-    key: Option<ContentId>,
+    /// Why the result that the step had under this very key is not there any more.
+    gone: Option<Gone>,
     diff: Option<ContentId>,
 }
 
@@ -265,12 +268,9 @@ impl Question<'_> {
         if let Some(flag) = asked {
             return Why { reasons: vec![Reason::Asked { flag: flag.to_owned() }], same_result };
         }
-        // It was known under this very key, and the result is gone.
-        if let Some(record) = self.key.and_then(|key| records.described(&key))
-            && let Some(gone) = record.gone
-        {
+        if let Some(gone) = &self.gone {
             let when = Some(humantime::format_rfc3339_seconds(gone.when).to_string());
-            return Why { reasons: vec![Reason::Gone { when, why: Some(gone.why) }], same_result };
+            return Why { reasons: vec![Reason::Gone { when, why: Some(gone.why.clone()) }], same_result };
         }
         let Some(old) = old else {
             let first = earlier.is_none();

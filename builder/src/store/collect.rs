@@ -224,7 +224,12 @@ impl<'a> Collector<'a> {
 
 pub(super) fn entries(directory: PathBuf) -> Result<Vec<PathBuf>, StoreError> {
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&directory).at("list", &directory)? {
+    let listed = match std::fs::read_dir(&directory) {
+        // It was removed by hand.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(paths),
+        listed => listed.at("list", &directory)?,
+    };
+    for entry in listed {
         paths.push(entry.at("list", &directory)?.path());
     }
     Ok(paths)

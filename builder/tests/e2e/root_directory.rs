@@ -17,14 +17,16 @@ fn base(lab: &Lab, name: &str, mode: u32, owner: u64) -> PathBuf {
     layout.finish()
 }
 
-/// Builds `dockerfile` on `base` under a name.
+/// Builds `dockerfile` on `base`, under a name when an image is made.
 #[track_caller]
 fn build(lab: &Lab, base: &Path, name: &str, dockerfile: &str, more: &[&str]) -> Build {
     let context = lab.dockerfile(&format!("context-{name}"), dockerfile);
     lab.file(&format!("context-{name}/file"), "content");
     let base = format!("base=oci-layout://{}", base.display());
     let context = context.to_str().expect("the path is text");
-    lab.build(["--build-context", &base, "-t", name].into_iter().chain(more.iter().copied()).chain([context]))
+    let has_image = more.is_empty() || more.contains(&"type=image");
+    let tag = ["-t", name].into_iter().filter(|_| has_image);
+    lab.build(["--build-context", &base].into_iter().chain(tag).chain(more.iter().copied()).chain([context]))
 }
 
 as_everyone!(a_linked_copy_has_that_of_its_base, TOOLS, |lab| {

@@ -81,7 +81,9 @@ pub fn check(spec: &str, escape: char) -> Result<(), MountError> {
 /// refuses.
 pub fn from(spec: &str) -> Option<String> {
     // Keys have their letters in any case.
-    if !spec.as_bytes().windows(4).any(|key| key.eq_ignore_ascii_case(b"from")) {
+    let may_be =
+        |at: usize| spec.as_bytes()[at..].get(..4).is_some_and(|key| key.eq_ignore_ascii_case(b"from"));
+    if !spec.bytes().enumerate().any(|(at, letter)| letter | 0x20 == b'f' && may_be(at)) {
         return None;
     }
     let texts = fields::split(spec).ok()?;
