@@ -4,7 +4,6 @@ use super::error::{At, StoreError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -48,18 +47,14 @@ impl Drop for KeyLock {
 
 /// Opens a file to lock, made when it is missing.
 pub(super) fn open_lock_file(path: &Path) -> Result<File, StoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    match options.open(path) {
-        // Its directory was removed by hand.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory).at("make", directory)?;
-            }
-            options.open(path).at("open", path)
-        }
-        opened => opened.at("open", path),
-    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .at("open", path)
 }
 
 /// `false` when a lock that does not wait is held by somebody else.

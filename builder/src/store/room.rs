@@ -184,6 +184,9 @@ impl Store {
         let path = self.path("cache/total");
         let mut file = self.shared.room.file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
+            // It may have been removed by hand, with all of its directory.
+            let directory = self.path("cache");
+            std::fs::create_dir_all(&directory).at("make", &directory)?;
             *file = Some(open_lock_file(&path)?);
         }
         if let Some(file) = file.as_ref() {
