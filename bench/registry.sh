@@ -5,7 +5,7 @@
 #   bench/registry.sh PROGRAM            512 MiB, five repetitions
 #   bench/registry.sh --smoke PROGRAM    small, two repetitions, of the image of 20 layers; fails when something does not work
 #
-# Needs root, and: docker-registry hyperfine jq podman skopeo time. Registry and stores are in memory (/dev/shm, about 4 GiB),
+# Needs root, and: docker-registry hyperfine ip jq podman skopeo time. Registry and stores are in memory (/dev/shm, about 4 GiB),
 # so that no disk is measured.
 set -euo pipefail
 
@@ -17,8 +17,13 @@ layers=20
 
 lab=$(mktemp -d /dev/shm/bench-XXXXXX)
 registry_pid=
+far_pid=
+# Of this machine, but no loopback address: large blobs come by ranges from there, as they do from registries elsewhere.
+far=198.51.100.77
 finish() {
   [ -z "$registry_pid" ] || kill "$registry_pid" 2>/dev/null || true
+  [ -z "$far_pid" ] || kill "$far_pid" 2>/dev/null || true
+  ip address delete "$far/32" dev lo 2>/dev/null || true
   rm -rf "$lab"
 }
 trap finish EXIT
@@ -37,6 +42,11 @@ for _ in $(seq 100); do
   ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
   sleep 0.05
 done
+
+ip address replace "$far/32" dev lo
+sed "s/$host/$far:$port/" "$lab/registry.yml" >"$lab/far.yml"
+docker-registry serve "$lab/far.yml" >/dev/null 2>"$lab/far.log" &
+far_pid=$!
 
 # One layer, and the same bytes in twenty; random, so that what is sent is as large as it is.
 export SLIPWAY_ROOT=$lab/ours
@@ -112,6 +122,18 @@ for image in $images; do
   # shellcheck disable=SC2086
   memory "pull-memory-$image" skopeo $to_oci
   rm -rf "$lab/copied"
+  far_reference=$far:$port/$image:1
+  far_to_oci="skopeo copy --quiet --insecure-policy --src-tls-verify=false docker://$far_reference oci:$lab/copied:1"
+  far_pull="$lab/ours.sh pull -q --insecure-registry $far:$port $far_reference"
+  measure "far-$image" ours "rm -rf $lab/ours" "$far_pull"
+  measure "far-$image" skopeo "rm -rf $lab/copied" "$far_to_oci"
+  rm -rf "$lab/copied" "$lab/ours"
+  # shellcheck disable=SC2086
+  memory "far-memory-$image" ours $far_pull
+  # shellcheck disable=SC2086
+  memory "far-memory-$image" skopeo $far_to_oci
+  rm -rf "$lab/copied" "$lab/ours"
+  "$lab/ours.sh" pull -q "$reference" >/dev/null
   # Pushes to a registry that has nothing.
   measure "push-$image" ours "$forget" "$lab/ours.sh push -q $reference"
   measure "push-$image" skopeo "$forget" "$to_registry"
@@ -158,19 +180,24 @@ cat <<PAGE
 ## Registries
 
 Written by \`bench/registry.sh\`: an image of $megabytes MiB of random bytes to and from a \`docker-registry\` on the loopback interface,
-everything in memory; medians of $runs. \`skopeo copy\` reads and writes an OCI layout, which is the same work as ours; podman
+everything in memory; medians of $runs. From another address than a loopback one large blobs come by ranges over several
+connections. \`skopeo copy\` reads and writes an OCI layout, which is the same work as ours; podman
 also unpacks what it pulls and packs what it pushes.
 
 | what | ours | skopeo | podman |
 | --- | ---: | ---: | ---: |
 $(row "pull of one layer, ms" pull-one 0)
 $(row "pull of $layers layers, ms" pull-many 0)
+$(row "pull of one layer from another address, ms" far-one 0)
+$(row "pull of $layers layers from another address, ms" far-many 0)
 $(row "push of one layer, ms" push-one 0)
 $(row "push of $layers layers, ms" push-many 0)
 $(row "push of $layers layers that are there, ms" again-many 1)
 $(row "the same, requests" requests-many 0)
 $(row "peak memory of the pull of one layer, MiB" pull-memory-one 0)
 $(row "peak memory of the pull of $layers layers, MiB" pull-memory-many 0)
+$(row "peak memory of the pull of one layer from another address, MiB" far-memory-one 0)
+$(row "peak memory of the pull of $layers layers from another address, MiB" far-memory-many 0)
 $(row "peak memory of the push of $layers layers, MiB" push-memory-many 0)
 
 Machine: $(nproc) processors, which the registry shares. $("$program" version | head -n 1), $(skopeo --version), $(podman --version), docker-registry $(docker-registry --version | awk '{ print $3 }').

@@ -45,6 +45,14 @@ impl Client {
         Self { transport: Arc::new(Transport::new(options)) }
     }
 
+    /// A client that takes these registries (`host`, `host:port`) as insecure beside those of its options. Limits of
+    /// connections, pauses that servers asked for, and warnings are shared with this one; tokens are not.
+    pub fn trusting(&self, registries: impl IntoIterator<Item = String>) -> Self {
+        let mut options = self.options().clone();
+        options.insecure_registries.extend(registries);
+        Self { transport: Arc::new(self.transport.beside(options)) }
+    }
+
     /// What it was made with.
     pub fn options(&self) -> &ClientOptions {
         &self.transport.options

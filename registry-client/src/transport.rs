@@ -6,6 +6,7 @@ pub(crate) mod limits;
 pub(crate) mod retry;
 
 mod authorize;
+mod budget;
 mod call;
 mod exchange;
 mod faults;
@@ -28,6 +29,7 @@ use crate::{
     configuration::{Configuration, ConfigurationError, ConfigurationSource},
     credentials,
 };
+use budget::Budget;
 use http::HttpClients;
 use retry::RetryPolicy;
 use secrets::Secrets;
@@ -108,15 +110,18 @@ pub struct RangePolicy {
 
 impl Default for RangePolicy {
     fn default() -> Self {
-        Self { from: 32 << 20, part: 4 << 20, loopback: false }
+        // With all parts of four connections in memory a program stays below 48 MiB.
+        Self { from: 32 << 20, part: 2 << 20, loopback: false }
     }
 }
 
 /// What all requests of a client share.
 pub(crate) struct Transport {
     pub(crate) options: ClientOptions,
-    pub(crate) warnings: Warnings,
+    pub(crate) warnings: Arc<Warnings>,
     secrets: Arc<Secrets>,
+    /// By the name of the server.
+    budgets: Arc<Mutex<BTreeMap<String, Arc<Budget>>>>,
     http: HttpClients,
     configuration: OnceLock<Configuration>,
     registries: Mutex<BTreeMap<(String, bool), Arc<Registry>>>,
@@ -127,11 +132,22 @@ impl Transport {
         let secrets: Arc<Secrets> = Arc::default();
         Self {
             options,
-            warnings: Warnings::new(secrets.clone()),
+            warnings: Arc::new(Warnings::new(secrets.clone())),
             secrets,
+            budgets: Arc::default(),
             http: HttpClients::default(),
             configuration: OnceLock::new(),
             registries: Mutex::default(),
+        }
+    }
+
+    /// One with other options, which asks no server for more than both may together.
+    pub(crate) fn beside(&self, options: ClientOptions) -> Self {
+        Self {
+            warnings: self.warnings.clone(),
+            secrets: self.secrets.clone(),
+            budgets: self.budgets.clone(),
+            ..Self::new(options)
         }
     }
 
@@ -173,10 +189,18 @@ impl Transport {
     pub(crate) fn registry(&self, name: &str, insecure: bool) -> Arc<Registry> {
         let insecure = insecure || self.options.insecure_registries.contains(name);
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
-        let registry = registries.entry((name.to_owned(), insecure)).or_insert_with(|| {
-            Arc::new(Registry::new(name, insecure, self.options.connections_per_registry))
-        });
+        let registry = registries
+            .entry((name.to_owned(), insecure))
+            .or_insert_with(|| Arc::new(Registry::new(name, insecure, self.budget(name))));
         registry.clone()
+    }
+
+    fn budget(&self, name: &str) -> Arc<Budget> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(Budget::new(self.options.connections_per_registry)));
+        budget.clone()
     }
 }
 

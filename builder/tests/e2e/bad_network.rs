@@ -2,21 +2,27 @@
 //! there.
 
 use crate::support::bases;
-use crate::support::lab::{Lab, as_everyone, entries};
+use crate::support::lab::{Lab, Who, as_everyone, entries};
 use crate::support::proxy::Proxy;
 use crate::support::registry::Registry;
 use crate::support::tools::{both, output, run, tool};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const TOOLS: &[&str] = &["docker-registry", "skopeo", bases::TOOLS[1], bases::TOOLS[2]];
-const LAYERS: usize = 6;
+/// Bytes of the layers: some come in one read, one takes many.
+const SIZES: [usize; LAYERS] = [1, 500, 5_000, 20_000, 60_000, 100_000, 200_000, 200_000, 400_000, 1_000_000];
+const LAYERS: usize = 10;
+/// Pulls or pushes of one user, some at once.
+const RUNS: u64 = 24;
+const AT_ONCE: usize = 6;
 
 /// An image of layers that cannot be compressed, in the registry.
 fn image(lab: &Lab, registry: &Registry) -> String {
     let mut text = "FROM scratch\n".to_owned();
     let mut state = 1_u64;
-    for layer in 0..LAYERS {
-        let noise: Vec<u8> = (0..200_000)
+    for (layer, size) in SIZES.into_iter().enumerate() {
+        let noise: Vec<u8> = (0..size)
             .map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (state >> 56) as u8
@@ -41,21 +47,50 @@ fn contents(source: &str, into: &Path) -> Vec<(String, Vec<u8>)> {
     names.map(|name| (name.clone(), std::fs::read(into.join(name)).expect("it was copied"))).collect()
 }
 
+/// What went well, and how many connections did not.
+#[derive(Default)]
+struct Tally {
+    whole: AtomicU64,
+    faults: AtomicU64,
+}
+
+impl Tally {
+    /// Runs `one` for each of the seeds of this user, some at once; it tells whether it went well, and of how many faults.
+    fn of(lab: &Lab, one: impl Fn(u64) -> (bool, u64) + Sync) {
+        let (tally, next) = (Tally::default(), AtomicU64::new(0));
+        let first = if lab.who() == Who::Root { 0 } else { RUNS };
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    loop {
+                        let run = next.fetch_add(1, Ordering::Relaxed);
+                        if run >= RUNS {
+                            return;
+                        }
+                        let (whole, faults) = one(first + run);
+                        tally.whole.fetch_add(u64::from(whole), Ordering::Relaxed);
+                        tally.faults.fetch_add(faults, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        // Otherwise the test has shown nothing.
+        let (whole, faults) = (tally.whole.into_inner(), tally.faults.into_inner());
+        assert!(whole > 0 && faults > RUNS, "{whole} of {RUNS} went well, {faults} connections did not");
+    }
+}
+
 as_everyone!(pulls, TOOLS, |lab| {
     let registry = Registry::start(&lab.path("docker"));
     let reference = image(lab, &registry);
     let want = contents(&format!("docker://{reference}"), &lab.path("want"));
-    let (mut whole, mut faults) = (0, 0);
-    for seed in 0..5 {
+    Tally::of(lab, |seed| {
         let proxy = Proxy::start(registry.name(), seed, 35);
         let name = proxy.reference("app:1");
         let store = lab.path(format!("home/store-{seed}"));
         let mut pull = lab.command(["pull", "-q", &name]);
         let pulled = output(pull.env("SLIPWAY_ROOT", &store));
-        faults += proxy.faults();
-        if pulled.status.success() {
-            whole += 1;
-        } else {
+        if !pulled.status.success() {
             let text = both(&pulled);
             assert!(
                 text.starts_with("error: ") && text.contains(&name["127.0.0.1:".len()..name.len() - 2]),
@@ -66,10 +101,42 @@ as_everyone!(pulls, TOOLS, |lab| {
         // What came is of use for the next try, and what was wrong is not in the way.
         run(lab.command(["pull", "-q", &reference]).env("SLIPWAY_ROOT", &store));
         let here = format!("oci:{}:{reference}", store.display());
-        assert_eq!(contents(&here, &lab.path(format!("got-{seed}"))), want, "seed {seed}");
+        let got = lab.path(format!("got-{seed}"));
+        assert!(contents(&here, &got) == want, "seed {seed}");
         assert_eq!(entries(&store.join("tmp")), [""; 0], "seed {seed}");
-    }
-    assert!(whole > 0 && faults > 0, "{whole} pulls went well, {faults} connections did not");
+        for directory in [store, got] {
+            std::fs::remove_dir_all(directory).expect("it is ours");
+        }
+        (pulled.status.success(), proxy.faults())
+    });
+});
+
+as_everyone!(pushes, TOOLS, |lab| {
+    let registry = Registry::start(&lab.path("docker"));
+    let reference = image(lab, &registry);
+    let want = contents(&format!("docker://{reference}"), &lab.path("want"));
+    Tally::of(lab, |seed| {
+        let proxy = Proxy::start(registry.name(), 1_000 + seed, 35);
+        let repository = format!("pushed-{seed}:1");
+        let name = proxy.reference(&repository);
+        lab.verb(["tag", &reference, &name]);
+        let pushed = output(&mut lab.command(["push", "-q", &name]));
+        let there = format!("docker://{}", registry.reference(&repository));
+        let got = lab.path(format!("got-{seed}"));
+        if pushed.status.success() {
+            assert!(contents(&there, &got) == want, "seed {seed}");
+        } else {
+            let text = both(&pushed);
+            assert!(text.starts_with("error: ") && !text.contains("panicked"), "{text}");
+            // The name may be there if only the last answer was lost; then so is everything.
+            let mut inspect = tool("skopeo");
+            if output(inspect.args(["inspect", "--tls-verify=false", &there])).status.success() {
+                assert!(contents(&there, &got) == want, "seed {seed}");
+            }
+        }
+        (pushed.status.success(), proxy.faults())
+    });
+    lab.assert_nothing_left();
 });
 
 // What a mirror sends is wrong in the middle of a layer: the registry itself is asked, whether the layer is kept as it is or
@@ -100,34 +167,4 @@ as_everyone!(mirrors_that_lie, TOOLS, |lab| {
         assert!(read(&out) == read(&lab.path("context")), "{layer}");
     }
     assert!(proxy.faults() > 0);
-});
-
-as_everyone!(pushes, TOOLS, |lab| {
-    let registry = Registry::start(&lab.path("docker"));
-    let reference = image(lab, &registry);
-    let want = contents(&format!("docker://{reference}"), &lab.path("want"));
-    let (mut whole, mut faults) = (0, 0);
-    for seed in 10..15 {
-        let proxy = Proxy::start(registry.name(), seed, 35);
-        let repository = format!("pushed-{seed}:1");
-        let name = proxy.reference(&repository);
-        lab.verb(["tag", &reference, &name]);
-        let pushed = output(&mut lab.command(["push", "-q", &name]));
-        faults += proxy.faults();
-        let there = format!("docker://{}", registry.reference(&repository));
-        if pushed.status.success() {
-            whole += 1;
-            assert_eq!(contents(&there, &lab.path(format!("got-{seed}"))), want, "seed {seed}");
-        } else {
-            let text = both(&pushed);
-            assert!(text.starts_with("error: ") && !text.contains("panicked"), "{text}");
-            // The name may be there if only the last answer was lost; then so is everything.
-            let mut inspect = tool("skopeo");
-            if output(inspect.args(["inspect", "--tls-verify=false", &there])).status.success() {
-                assert_eq!(contents(&there, &lab.path(format!("got-{seed}"))), want, "seed {seed}");
-            }
-        }
-    }
-    assert!(whole > 0 && faults > 0, "{whole} pushes went well, {faults} connections did not");
-    lab.assert_nothing_left();
 });

@@ -129,6 +129,14 @@ as_everyone!(tls_on_this_machine, &["docker-registry", "openssl"], |lab| {
     let mut command = lab.command(["inspect", "--raw", &registry.reference("absent:1")]);
     let asked = both(&output(command.env("SSL_CERT_FILE", &certificate)));
     assert!(asked.contains("not found"), "{asked}");
+    // An output that says so for itself.
+    let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\n");
+    let insecure = "--output=type=image,push=true,registry.insecure=true";
+    let careless = registry.reference("careless:1");
+    lab.build([insecure, "-t", &careless, context.to_str().expect("the path is text")]);
+    lab.try_build(["--push", "-t", &careless, context.to_str().expect("the path is text")])
+        .assert_refused(1, &["no trusted TLS connection"]);
+
     let pem = std::fs::read(&certificate).expect("it was made");
     lab.file(&format!("home/.config/containers/certs.d/{}/ca.crt", registry.name()), pem);
     let taken = login(&[]);
@@ -136,7 +144,6 @@ as_everyone!(tls_on_this_machine, &["docker-registry", "openssl"], |lab| {
 
     // And not for a login alone.
     let reference = registry.reference("app:1");
-    let context = lab.dockerfile("context", "FROM scratch\nCOPY Dockerfile /\n");
     lab.build(["--push", "-t", &reference, context.to_str().expect("the path is text")]);
     lab.verb(["pull", &reference]);
 });

@@ -632,3 +632,27 @@ async fn tags_that_cannot_be_moved() {
     let error = put("{\"a\":2}").await.unwrap_err();
     assert!(matches!(error, PushError::Request(RequestError::Denied { .. })), "{error}");
 }
+
+#[tokio::test]
+async fn clients_that_trust_differently_share_their_limits() {
+    let registry = FakeRegistry::start(Oddities {
+        delay: Duration::from_millis(5),
+        warning: Some("be careful"),
+        ..Oddities::default()
+    })
+    .await;
+    let strict = client();
+    let careless = strict.trusting([registry.server.address.clone()]);
+    assert!(strict.options().insecure_registries.is_empty());
+    let blobs: Vec<Bytes> = (0..12).map(|n| noise(1_000 + n)).collect();
+    let reference = registry.reference("a");
+    let pushes =
+        blobs.iter().flat_map(|bytes| [push(&strict, &reference, bytes), push(&careless, &reference, bytes)]);
+    let outcomes = futures_util::future::join_all(pushes).await;
+    let uploaded = outcomes.iter().filter(|outcome| matches!(outcome, Ok(BlobOutcome::Uploaded))).count();
+    // What both push at the same time is sent once.
+    assert_eq!((uploaded, outcomes.iter().filter(|outcome| outcome.is_ok()).count()), (12, 24));
+    assert!(registry.server.peak.most() <= options().connections_per_registry);
+    assert_eq!(strict.take_warnings().len(), 1);
+    assert_eq!(careless.take_warnings(), []);
+}

@@ -70,6 +70,11 @@ impl Fault {
     fn draw(random: &mut Random) -> (usize, Self) {
         let kind = random.below(KINDS as u64) as usize;
         let at = |random: &mut Random, end| random.below(end) as usize;
+        // Near the beginning as often as in the middle of what is large.
+        let far = |random: &mut Random| {
+            let end = 2 << random.below(18);
+            random.below(end) as usize
+        };
         let fault = match kind {
             0 => Self::HangUp,
             1 => Self::Delay(Duration::from_millis(random.below(40))),
@@ -79,10 +84,10 @@ impl Fault {
                 let status = statuses[at(random, statuses.len() as u64)];
                 Self::Status(status, [None, Some("0"), Some("soon"), Some("3600")][at(random, 4)])
             }
-            4 => Self::CutRequest(at(random, 6_000)),
-            5 => Self::CorruptRequest(at(random, 6_000)),
-            6 => Self::CutAnswer(at(random, 4_000)),
-            7 => Self::CorruptAnswer(at(random, 3_000)),
+            4 => Self::CutRequest(far(random)),
+            5 => Self::CorruptRequest(far(random)),
+            6 => Self::CutAnswer(far(random)),
+            7 => Self::CorruptAnswer(far(random)),
             8 => Self::WrongLength([-7, -1, 1, 1000][at(random, 4)]),
             _ => Self::Drip,
         };

@@ -6,27 +6,17 @@ use super::super::planning::{chain, extra_step};
 use super::{Kept, Made, failed};
 use crate::bases::Source;
 use crate::blocking::blocking;
-use crate::environment::Environment;
 use crate::export::Bundle;
 use crate::layer::Compression;
 use crate::progress::Event;
 use crate::progress::measure::Wait;
 use crate::push::{Destination, push};
-use crate::registry;
 use crate::request::Output;
-use registry_client::client::Client;
 use registry_client::descriptor::Descriptor;
 use registry_client::digest::Digest;
 use registry_client::reference::Reference;
 use std::collections::BTreeMap;
 use std::time::Instant;
-
-/// A client that takes the registries of `names` as they are.
-fn insecure_client(environment: &Environment, names: &[Reference]) -> Client {
-    let mut environment = environment.clone();
-    environment.registries.insecure.extend(names.iter().map(|name| name.registry().to_owned()));
-    registry::client(&environment)
-}
 
 impl Made<'_> {
     /// Writes it; says what its names point to, in the registry when it was pushed.
@@ -57,7 +47,8 @@ impl Made<'_> {
         self.progress.send(Event::Announced { step, name: format!("pushing {}", shown.join(", ")) });
         self.progress.send(Event::Started { step });
         let started = Instant::now();
-        let own = output.insecure.then(|| insecure_client(self.environment, names));
+        let registries = || names.iter().map(|name| name.registry().to_owned());
+        let own = output.insecure.then(|| self.client.trusting(registries()));
         let client = own.as_ref().unwrap_or(self.client);
         let result = async {
             let bundle = self.settled(self.bundle(output, kept, names).await?).await?;
@@ -76,9 +67,6 @@ impl Made<'_> {
             Ok(_) => Event::Finished { step, elapsed },
             Err(error) => Event::Failed { step, elapsed, error: chain(error) },
         });
-        if let Some(own) = &own {
-            registry::tell_warnings(own, self.progress);
-        }
         result.map(|(descriptor, _)| descriptor)
     }
 

@@ -202,3 +202,13 @@ async fn storage_whose_urls_expire() {
     assert_eq!(redirects, 2, "the first, and the one after the refusal");
     assert!(storage.take_log().len() >= 5, "the three at first, one refused, and the rest");
 }
+
+/// A program that pulls at its default settings is to stay below 48 MiB; what it is itself, and what is on its way through
+/// it, takes most of that.
+#[test]
+fn the_defaults_let_little_wait() {
+    let options = ClientOptions::default();
+    let waiting = options.ranges.part * options.connections_per_registry as u64;
+    assert!(waiting <= 8 << 20, "{waiting} bytes");
+    assert!(options.ranges.from >= 2 * waiting);
+}
