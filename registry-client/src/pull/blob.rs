@@ -277,13 +277,14 @@ impl Blob {
             return Ok(Incoming::Part(part));
         }
         loop {
+            let permit = self.permit().await?;
             let (end, size) = (self.reach(), self.descriptor.size);
             let ranged = self.ranges && (self.got > 0 || end < size);
             self.call.headers.remove(RANGE);
             if ranged {
                 ask_for(&mut self.call, &(self.got..end), size);
             }
-            match self.transport.attempt(&self.place.registry, &self.call).await {
+            match self.transport.attempt_with(permit, &self.place.registry, &self.call).await {
                 Ok(answer) => {
                     self.skip = self.start(&answer, end)?;
                     self.storage = answer.storage().cloned();

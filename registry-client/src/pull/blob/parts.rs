@@ -1,7 +1,7 @@
 //! Over how many connections a blob comes, and which bytes by which.
 
 use super::{Blob, Incoming};
-use crate::transport::{Lane, RangePolicy, Target, error::RequestError};
+use crate::transport::{Lane, Permit, RangePolicy, Target, error::RequestError};
 
 /// Parts that are asked for as one when no connection is free to fetch some of them meanwhile.
 const STRETCH: u64 = 16;
@@ -20,7 +20,8 @@ impl Blob {
         if !self.parallel || !self.takes_ranges || self.until - self.got > part {
             return;
         }
-        let most = self.transport.options.connections_per_registry;
+        // One place is for what comes first. A part that failed has given its own back already.
+        let most = self.transport.options.connections_per_registry.saturating_sub(1);
         loop {
             let start = self.ahead.end().unwrap_or(self.until);
             if start >= size || self.ahead.len() >= most {
@@ -54,8 +55,18 @@ impl Blob {
         again
     }
 
+    /// A place in the pool for the next request. Whoever waits for one has none: blobs that keep what they fetched ahead,
+    /// each waiting for the other's places, would wait for ever, and so would one that waits for its own.
+    pub(super) async fn permit(&mut self) -> Result<Permit, RequestError> {
+        if let Some(permit) = self.place.registry.try_permit(Lane::Pull) {
+            return Ok(permit);
+        }
+        self.ahead.clear();
+        self.transport.permit(&self.place.registry, Lane::Pull, &self.call.asked).await
+    }
+
     /// Where the next request shall end: before what is fetched already, else so far that the rest can be fetched by
-    /// others meanwhile, if there are any.
+    /// others meanwhile, if there are any. The place for that request was taken before.
     pub(super) fn reach(&self) -> u64 {
         let size = self.descriptor.size;
         if let Some(start) = self.ahead.start() {
@@ -65,8 +76,7 @@ impl Blob {
             return size;
         }
         let part = self.transport.options.ranges.part.max(1);
-        // One place is for the request itself.
-        let alone = self.place.registry.free_places(Lane::Pull) < 2;
+        let alone = self.place.registry.free_places(Lane::Pull) == 0;
         let length = if alone { part.saturating_mul(STRETCH) } else { part };
         // What would be left must be worth a request.
         if size - self.got <= length.saturating_add(part / 2) { size } else { self.got + length }

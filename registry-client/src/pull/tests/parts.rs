@@ -203,6 +203,36 @@ async fn storage_whose_urls_expire() {
     assert!(storage.take_log().len() >= 5, "the three at first, one refused, and the rest");
 }
 
+/// A part that failed has given its place back before anyone noticed; what is fetched ahead may have it by then.
+#[tokio::test]
+async fn a_blob_does_not_wait_for_its_own_parts() {
+    for connections in [2, 3, 4] {
+        let registry = FakeRegistry::start(Oddities::default()).await;
+        let bytes = noise(20_000);
+        let descriptor = registry.put_blob("a", &bytes);
+        let client = by_parts(connections);
+        let reading = async {
+            // Two, so that each may wait for places of the other.
+            let blobs = [(); 2].map(|()| async {
+                let mut blob = client.blob(&registry.reference("a"), &descriptor).unwrap();
+                let mut got = Vec::new();
+                while let Some(chunk) = blob.chunk().await.unwrap() {
+                    got.extend_from_slice(&chunk);
+                    if got.len() % 3_000 == 0 {
+                        // What is fetched now is cut, and that is known before it is wanted.
+                        registry.with(|oddities| oddities.cut_blobs.push_back(100));
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                assert_eq!(got, bytes);
+            });
+            futures_util::future::join_all(blobs).await;
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        assert!(in_time.is_ok(), "{connections} connections: it hangs");
+    }
+}
+
 /// A program that pulls at its default settings is to stay below 48 MiB; what it is itself, and what is on its way through
 /// it, takes most of that.
 #[test]
