@@ -99,7 +99,7 @@ fn programs_that_cannot_be_run() {
     for (arguments, status, message) in [
         (&["--entrypoint=nope", "box:1"][..], 127, "error: exec: \"nope\": not found"),
         (&["--entrypoint=/work", "box:1"], 126, "error: exec: \"/work\""),
-        (&["-u", "nobody", "box:1"], 125, "error: no user named \"nobody\" in the image's /etc/passwd\n"),
+        (&["-u", "nobody", "box:1"], 125, "error: no user named \"nobody\": the image has no /etc/passwd"),
         (&["-v", "/does/not/exist:/v", "box:1"], 125, "error: -v: cannot use /does/not/exist"),
         (&["--entrypoint=", "box:1"], 125, "error: the image has neither ENTRYPOINT nor CMD"),
         (&["-it", "box:1"], 125, "error: -i -t needs a terminal on standard input"),
